@@ -1,0 +1,61 @@
+"""Names that more than one side must spell the same way."""
+
+from datetime import UTC, datetime
+
+GROUP = "goosejobs.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+KIND = "GooseJob"
+PLURAL = "goosejobs"
+
+FINALIZER = f"{GROUP}/cleanup"
+RECIPE_LABEL = f"{GROUP}/recipe"
+"""A ConfigMap with this label (any value) is watched: a change of it reaches its GooseJobs at once."""
+
+WORKFLOW_TYPE = "GooseJobRun"
+READ_RECIPE_WORKFLOW_TYPE = "GooseJobReadRecipe"
+
+UID_ATTRIBUTE = "GooseJobUid"
+"""Search attribute (Keyword) on every schedule and workflow of a GooseJob: its metadata.uid."""
+
+OPERATOR_MANAGER = "goosejobs-operator"
+WORKER_MANAGER = "goosejobs-worker"
+
+ONCE_RUN_ID = "once"
+
+MAX_RECIPE_BYTES = 200 * 1024
+"""The largest recipe text, in bytes of UTF-8, before and after rendering (design.md)."""
+
+
+def schedule_id(namespace: str, name: str, uid: str) -> str:
+    """The Temporal schedule of a GooseJob. It holds the uid: a recreated object inherits nothing (I16)."""
+    return f"goosejob/{namespace}/{name}/{uid}"
+
+
+def once_workflow_id(namespace: str, name: str, uid: str) -> str:
+    """The workflow of a `runOnce` GooseJob."""
+    return f"{schedule_id(namespace, name, uid)}/{ONCE_RUN_ID}"
+
+
+def read_recipe_workflow_id(namespace: str, name: str, uid: str) -> str:
+    """The short workflow in which a pool's worker reads `recipe.path` for the operator."""
+    return f"goosejob-recipe/{namespace}/{name}/{uid}"
+
+
+def run_id(scheduled_time: datetime | None) -> str:
+    """A run's id, unique in its GooseJob and usable in a Kubernetes name.
+
+    Args:
+        scheduled_time: The time the schedule asked for (aware); None for a `runOnce` run.
+
+    Returns:
+        `once`, or the time in UTC as `20261121-114000`.
+    """
+    if scheduled_time is None:
+        return ONCE_RUN_ID
+    return scheduled_time.astimezone(UTC).strftime("%Y%m%d-%H%M%S")
+
+
+def task_queue(pool: str) -> str:
+    """The Temporal task queue that a pool's workers poll."""
+    return f"goosejobs-{pool}"

@@ -1,0 +1,124 @@
+"""A run on its way through Temporal: what it was asked to do, each attempt's end, and the outcome."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from goosejobs.model.reasons import Outcome, Reason
+from goosejobs.model.spec import ConcurrencyPolicy, Model, Parameter, Retry
+
+
+class Message(BaseModel):
+    """What travels between operator, workflow and activities. Unknown fields are ignored, so that a worker
+    of one release can read what a newer one sent."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class GooseJobRef(Message):
+    """One GooseJob, never another one that later has its name."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+class Trigger(StrEnum):
+    """What started a run."""
+
+    SCHEDULE = "Schedule"
+    ONCE = "Once"
+
+
+class RecipeSnapshot(Message):
+    """The recipe by value: what was applied is what runs."""
+
+    text: str
+    """YAML (or JSON, which is YAML) exactly as its source had it; parameters not rendered."""
+    digest: str
+    """`sha256:<hex>` of the text's UTF-8 bytes."""
+    source: str
+    """Where it came from, as a field path for messages: `spec.recipe.text`, `spec.recipe.path`, ..."""
+    base_dir: str | None = None
+    """For `spec.recipe.path`: the recipe's folder, relative to the pool's recipe folder. Relative
+    sub-recipe paths are resolved against it; None when the recipe did not come from a file."""
+
+
+class RunRequest(Message):
+    """The argument of a `GooseJobRun` workflow; also the argument kept in the schedule's action."""
+
+    goosejob: GooseJobRef
+    generation: int
+    recipe: RecipeSnapshot
+    parameters: list[Parameter] = Field(default_factory=list)
+    model: Model = Field(default_factory=Model)
+    pool: str = "default"
+    mode: str = "Process"
+    concurrency_policy: ConcurrencyPolicy = ConcurrencyPolicy.FORBID
+    active_deadline_seconds: int = 7200
+    retry: Retry = Field(default_factory=Retry)
+
+
+class Tokens(Message):
+    """Tokens the model provider counted."""
+
+    input: int = 0
+    output: int = 0
+    total: int = 0
+
+
+class RunInfo(Message):
+    """Who a run is; fixed when its workflow starts."""
+
+    goosejob: GooseJobRef
+    id: str
+    workflow_id: str
+    trigger: Trigger
+    scheduled_time: datetime | None = None
+    start_time: datetime
+
+
+class AttemptRequest(Message):
+    """One attempt: one goose process, never a second one under the same number."""
+
+    run: RunInfo
+    request: RunRequest
+    attempt: int
+
+
+class AttemptResult(Message):
+    """How one attempt ended."""
+
+    attempt: int
+    outcome: Outcome
+    reason: Reason
+    message: str = ""
+    """One or a few sentences for people; bounded, no secrets."""
+    result: str = ""
+    """The agent's final text, or its structured output as JSON; bounded."""
+    tokens: Tokens | None = None
+    session: str | None = None
+    """goose's session name, to find it with `goose session list` on the worker."""
+
+
+class RunOutcome(Message):
+    """How the run as a whole ended: the workflow's result. Small, for Temporal keeps the last one."""
+
+    outcome: Outcome
+    reason: Reason
+    message: str = ""
+    attempt: int = 0
+    """How many attempts were made; 0 when none could start."""
+    start_time: datetime
+    finish_time: datetime
+
+
+class RecordRequest(Message):
+    """What the recording activity folds into the GooseJob's status."""
+
+    run: RunInfo
+    outcome: RunOutcome
+    result: str = ""
+    tokens: Tokens | None = None
+    session: str | None = None

@@ -1,0 +1,103 @@
+"""`GooseJob.spec`, as people write it. The contract is crds/goosejobs.yaml; tests hold the two together."""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+Seconds = Annotated[int, Field(description="A duration in seconds.")]
+
+
+class Part(BaseModel):
+    """A part of the object: camelCase outside, snake_case inside, unknown fields refused."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+
+class ConcurrencyPolicy(StrEnum):
+    """What happens when a run is due while an earlier one is still active."""
+
+    FORBID = "Forbid"
+    ALLOW = "Allow"
+    REPLACE = "Replace"
+    QUEUE = "Queue"
+
+
+class ConfigMapKeyRef(Part):
+    """A key of a ConfigMap in the GooseJob's own namespace."""
+
+    name: str = Field(min_length=1, max_length=253)
+    key: str = Field(min_length=1, max_length=253)
+
+
+class Recipe(Part):
+    """Where the recipe comes from: exactly one of the four."""
+
+    inline: dict[str, Any] | None = None
+    text: str | None = Field(default=None, min_length=1, max_length=204800)
+    config_map_key_ref: ConfigMapKeyRef | None = None
+    path: str | None = Field(default=None, min_length=1, max_length=1024)
+
+
+class Parameter(Part):
+    """A value for one of the recipe's parameters; always text, as on goose's command line."""
+
+    name: str = Field(min_length=1, max_length=128)
+    value: str = Field(max_length=65536)
+
+
+class Model(Part):
+    """Which model runs the recipe. Unset fields come from the recipe's settings, then from the pool."""
+
+    provider: str | None = Field(default=None, min_length=1, max_length=64)
+    name: str | None = Field(default=None, min_length=1, max_length=256)
+    max_turns: int = Field(default=50, ge=1, le=1000)
+
+
+class Execution(Part):
+    """How a run is executed."""
+
+    mode: Literal["Process"] = "Process"
+    pool: str = Field(default="default", min_length=1, max_length=40, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+
+
+class Retry(Part):
+    """Attempts after a failure that another attempt may cure, with exponential backoff."""
+
+    max_attempts: int = Field(default=3, ge=1, le=20)
+    initial_interval_seconds: Seconds = Field(default=1, ge=1, le=3600)
+    backoff_coefficient: int = Field(default=2, ge=1, le=10)
+    max_interval_seconds: Seconds = Field(default=30, ge=1, le=86400)
+
+
+class GooseJobSpec(Part):
+    """When a recipe runs, what it is, and how."""
+
+    schedule: str | None = Field(default=None, min_length=1, max_length=256)
+    schedules: list[Annotated[str, Field(min_length=1, max_length=256)]] | None = Field(
+        default=None, min_length=1, max_length=16
+    )
+    run_once: bool | None = None
+    time_zone: str | None = Field(default=None, min_length=1, max_length=64)
+    suspend: bool = False
+    starting_deadline_seconds: Seconds = Field(default=300, ge=10, le=31536000)
+    concurrency_policy: ConcurrencyPolicy = ConcurrencyPolicy.FORBID
+    recipe: Recipe
+    parameters: list[Parameter] = Field(default_factory=list, max_length=64)
+    model: Model = Field(default_factory=Model)
+    execution: Execution = Field(default_factory=Execution)
+    active_deadline_seconds: Seconds = Field(default=7200, ge=1, le=604800)
+    retry: Retry = Field(default_factory=Retry)
+    successful_runs_history_limit: int = Field(default=3, ge=0, le=25)
+    failed_runs_history_limit: int = Field(default=3, ge=0, le=25)
+
+    @property
+    def cron_expressions(self) -> list[str]:
+        """The schedule's expressions as written; empty for `runOnce`."""
+        return list(self.schedules or []) if self.schedule is None else [self.schedule]
+
+    @property
+    def zone(self) -> str:
+        """The IANA zone the expressions are read in."""
+        return self.time_zone or "UTC"
