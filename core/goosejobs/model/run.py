@@ -10,8 +10,10 @@ from goosejobs.model.spec import ConcurrencyPolicy, Model, Parameter, Retry
 
 
 class Message(BaseModel):
-    """What travels between operator, workflow and activities. Unknown fields are ignored, so that a worker
-    of one release can read what a newer one sent."""
+    """What travels between operator, workflow and activities.
+
+    Unknown fields are ignored, so that a worker of one release can read what a newer one sent.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 

@@ -59,7 +59,9 @@ class Execution(Part):
     """How a run is executed."""
 
     mode: Literal["Process"] = "Process"
-    pool: str = Field(default="default", min_length=1, max_length=40, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    pool: str = Field(
+        default="default", min_length=1, max_length=40, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+    )
 
 
 class Retry(Part):

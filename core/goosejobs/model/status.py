@@ -1,7 +1,7 @@
 """`GooseJob.status`: what ran, when, how it ended and why, what comes next.
 
-Each field has one writer (see docs/architecture.md). Bounds are in `LIMITS`, because a list or text longer than
-the CRD allows makes the API server refuse the whole status.
+Each field has one writer (see docs/architecture.md). Lists and texts are bounded here as in the CRD, because
+one that is longer makes the API server refuse the whole status.
 """
 
 from datetime import datetime

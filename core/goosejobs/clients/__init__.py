@@ -1,0 +1,1 @@
+"""The outside systems that both sides speak to: Kubernetes, Temporal, and the child that reads recipes."""

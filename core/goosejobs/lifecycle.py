@@ -1,0 +1,72 @@
+"""Where a GooseJob stands, for display: pure functions that whoever writes the status calls."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from goosejobs import cron
+from goosejobs.model.spec import GooseJobSpec
+from goosejobs.model.status import GooseJobStatus, Phase
+
+GooseJobObject = Mapping[str, Any]
+
+
+def rfc3339(moment: datetime) -> str:
+    """A time as Kubernetes writes it: UTC, whole seconds, `Z`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def read_status(obj: GooseJobObject) -> GooseJobStatus:
+    """The status, however it came about: a part that makes no sense (edited by hand) reads as absent."""
+    raw = dict(obj.get("status") or {})
+    while True:
+        try:
+            return GooseJobStatus.model_validate(raw)
+        except ValidationError as error:
+            for problem in error.errors():
+                raw.pop(str(problem["loc"][0]), None)
+
+
+def read_spec(obj: GooseJobObject) -> GooseJobSpec | None:
+    """The spec; None when it is one that the operator has to refuse."""
+    try:
+        return GooseJobSpec.model_validate(obj.get("spec") or {})
+    except ValidationError:
+        return None
+
+
+def is_true(status: GooseJobStatus, condition_type: str) -> bool:
+    """Whether the status has this condition, and it is True."""
+    return any(c.type == condition_type and c.status == "True" for c in status.conditions)
+
+
+def phase(obj: GooseJobObject, status: GooseJobStatus) -> Phase:
+    """One word for `kubectl get`, the most pressing one that is true.
+
+    Args:
+        obj: The GooseJob, for its deletionTimestamp.
+        status: The status about to be written.
+    """
+    candidates = (
+        (Phase.TERMINATING, bool(obj["metadata"].get("deletionTimestamp"))),
+        (Phase.INVALID, is_true(status, "Stalled")),
+        (Phase.RUNNING, bool(status.active)),
+        (Phase.COMPLETED, status.completion_time is not None),
+        (Phase.PAUSED, is_true(status, "Suspended")),
+        (Phase.ACTIVE, is_true(status, "Ready")),
+    )
+    return next((name for name, holds in candidates if holds), Phase.PENDING)
+
+
+def next_schedule_time(obj: GooseJobObject, now: datetime) -> str:
+    """When the schedule fires next, in RFC 3339; empty when it does not, or cannot be told from the spec."""
+    spec = read_spec(obj)
+    if spec is None or spec.suspend or not spec.cron_expressions or obj["metadata"].get("deletionTimestamp"):
+        return ""
+    try:
+        times = cron.upcoming(cron.parse(spec.cron_expressions, spec.zone), now, 1)
+    except cron.CronError:
+        return ""
+    return rfc3339(times[0]) if times else ""

@@ -1,0 +1,209 @@
+"""The record of runs on a GooseJob's status: a pure fold of one run's news into what stands there.
+
+Called by the worker that runs it, and by the operator to close the record of a run whose workflow is gone.
+Folding the same news twice changes nothing.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from goosejobs.lifecycle import GooseJobObject, next_schedule_time, phase, read_spec, read_status
+from goosejobs.model.reasons import Outcome
+from goosejobs.model.run import RecordRequest, RunInfo, Trigger
+from goosejobs.model.status import (
+    MAX_ACTIVE,
+    MAX_MESSAGE,
+    MAX_RECENT,
+    MAX_RECENT_RESULT,
+    MAX_RESULT,
+    ActiveRun,
+    Condition,
+    Counts,
+    GooseJobStatus,
+    RunRecord,
+)
+
+_CUT = "… (cut)"
+_COUNTER = {Outcome.SUCCEEDED: "succeeded", Outcome.KILLED: "killed"}
+_CONDITION = {Outcome.SUCCEEDED: "True", Outcome.FAILED: "False", Outcome.KILLED: "False"}
+_DEFAULT_HISTORY = 3
+_OWNED = frozenset(
+    {
+        "phase",
+        "nextScheduleTime",
+        "lastScheduleTime",
+        "lastSuccessfulTime",
+        "lastFailureTime",
+        "completionTime",
+        "active",
+        "lastRun",
+        "recentRuns",
+    }
+)
+_OWNED_COUNTS = ("succeeded", "failed", "killed", "consecutiveFailures")
+_OWNED_CONDITION = "LastRunSucceeded"
+
+
+def announced(
+    obj: GooseJobObject, run: RunInfo, attempt: int, worker: str, now: datetime
+) -> dict[str, Any] | None:
+    """Enter a run that starts into `status.active`.
+
+    Args:
+        obj: The GooseJob as it is.
+        run: The run.
+        attempt: Number of the attempt that starts, from 1.
+        worker: Who executes it.
+        now: For `nextScheduleTime`.
+
+    Returns:
+        All status fields of the worker's manager; None when they stand there already.
+    """
+    status = read_status(obj)
+    entry = ActiveRun(
+        id=run.id,
+        workflow_id=run.workflow_id,
+        trigger=run.trigger,
+        scheduled_time=run.scheduled_time,
+        start_time=run.start_time.replace(microsecond=0),
+        attempt=attempt,
+        worker=worker[:253],
+    )
+    others = [other for other in status.active if other.id != run.id]
+    status.active = sorted([*others, entry], key=_started)[:MAX_ACTIVE]
+    due = run.scheduled_time or run.start_time
+    status.last_schedule_time = max(filter(None, (status.last_schedule_time, due)))
+    return _owned(obj, status, now)
+
+
+def recorded(obj: GooseJobObject, news: RecordRequest, now: datetime) -> dict[str, Any] | None:
+    """Fold a run's end into the status; never over a newer run's.
+
+    Args:
+        obj: The GooseJob as it is.
+        news: How the run ended.
+        now: For `nextScheduleTime`.
+
+    Returns:
+        All status fields of the worker's manager; None when they stand there already.
+    """
+    status = read_status(obj)
+    status.active = [run for run in status.active if run.id != news.run.id]
+    record = _record(news)
+    known = [*status.recent_runs, *([status.last_run] if status.last_run else [])]
+    before = next((run for run in known if run.id == record.id), None)
+    newest = (
+        status.last_run is None or status.last_run.id == record.id or _due(record) > _due(status.last_run)
+    )
+    if before is None or before.finish_time != record.finish_time:
+        status.counts = _counted(status.counts, record, before, newest=newest)
+        status.recent_runs = _history(obj, [record, *(r for r in status.recent_runs if r.id != record.id)])
+    if newest:
+        status.last_run = record
+        others = [c for c in status.conditions if c.type != _OWNED_CONDITION]
+        status.conditions = [*others, _last_run_condition(obj, status, record)]
+    _note_times(status, record)
+    return _owned(obj, status, now)
+
+
+def _record(news: RecordRequest) -> RunRecord:
+    return RunRecord(
+        id=news.run.id,
+        trigger=news.run.trigger,
+        scheduled_time=news.run.scheduled_time,
+        start_time=news.outcome.start_time.replace(microsecond=0),
+        finish_time=news.outcome.finish_time.replace(microsecond=0),
+        attempt=news.outcome.attempt,
+        outcome=news.outcome.outcome,
+        reason=news.outcome.reason,
+        message=_clamp(news.outcome.message, MAX_MESSAGE),
+        result=_clamp(news.result, MAX_RESULT),
+        tokens=news.tokens,
+        session=news.session[:253] if news.session else None,
+    )
+
+
+def _clamp(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - len(_CUT)] + _CUT
+
+
+def _started(run: ActiveRun) -> datetime:
+    return run.start_time
+
+
+def _due(record: RunRecord) -> datetime:
+    return record.scheduled_time or record.start_time
+
+
+def _counter(record: RunRecord) -> str:
+    return _COUNTER.get(record.outcome, "failed")
+
+
+def _counted(counts: Counts, record: RunRecord, before: RunRecord | None, *, newest: bool) -> Counts:
+    """Count a run once; a run that ended anew (a reset workflow) moves to its new counter."""
+    numbers = counts.model_dump()
+    if before is not None:
+        numbers[_counter(before)] = max(0, numbers[_counter(before)] - 1)
+    numbers[_counter(record)] += 1
+    if newest and record.outcome is Outcome.SUCCEEDED:
+        numbers["consecutive_failures"] = 0
+    elif newest and _counter(record) == "failed" and (before is None or _counter(before) != "failed"):
+        numbers["consecutive_failures"] += 1
+    return Counts(**numbers)
+
+
+def _history(obj: GooseJobObject, runs: list[RunRecord]) -> list[RunRecord]:
+    """The newest runs, as many of each kind as the spec's history limits say."""
+    spec = read_spec(obj)
+    limits = {
+        True: spec.successful_runs_history_limit if spec else _DEFAULT_HISTORY,
+        False: spec.failed_runs_history_limit if spec else _DEFAULT_HISTORY,
+    }
+    kept: list[RunRecord] = []
+    for run in sorted(runs, key=_due, reverse=True):
+        succeeded = run.outcome is Outcome.SUCCEEDED
+        if limits[succeeded] > 0 and len(kept) < MAX_RECENT:
+            limits[succeeded] -= 1
+            kept.append(run.model_copy(update={"result": _clamp(run.result, MAX_RECENT_RESULT)}))
+    return kept
+
+
+def _note_times(status: GooseJobStatus, record: RunRecord) -> None:
+    if record.outcome is Outcome.SUCCEEDED:
+        status.last_successful_time = max(filter(None, (status.last_successful_time, record.finish_time)))
+    elif record.outcome is not Outcome.KILLED:
+        status.last_failure_time = max(filter(None, (status.last_failure_time, record.finish_time)))
+    if record.trigger is Trigger.ONCE:
+        status.completion_time = status.completion_time or record.finish_time
+
+
+def _last_run_condition(obj: GooseJobObject, status: GooseJobStatus, record: RunRecord) -> Condition:
+    value = _CONDITION.get(record.outcome, "Unknown")
+    old = next((c for c in status.conditions if c.type == _OWNED_CONDITION), None)
+    unchanged = old is not None and old.status == value
+    return Condition.model_validate(
+        {
+            "type": _OWNED_CONDITION,
+            "status": value,
+            "reason": record.reason.value,
+            "message": record.message,
+            "lastTransitionTime": old.last_transition_time if old and unchanged else record.finish_time,
+            "observedGeneration": obj["metadata"].get("generation", 0),
+        }
+    )
+
+
+def _owned(obj: GooseJobObject, status: GooseJobStatus, now: datetime) -> dict[str, Any] | None:
+    """Everything that the worker's manager owns, as JSON; None when it is what the object has."""
+    status.phase = phase(obj, status)
+    status.next_schedule_time = next_schedule_time(obj, now)
+    wanted = _plain(status)
+    return None if wanted == _plain(read_status(obj)) else wanted
+
+
+def _plain(status: GooseJobStatus) -> dict[str, Any]:
+    whole = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+    plain = {name: value for name, value in whole.items() if name in _OWNED}
+    plain["counts"] = {name: whole["counts"][name] for name in _OWNED_COUNTS}
+    plain["conditions"] = [c for c in whole["conditions"] if c["type"] == _OWNED_CONDITION]
+    return plain
