@@ -185,7 +185,7 @@ def _last_run_condition(obj: GooseJobObject, status: GooseJobStatus, record: Run
         {
             "type": _OWNED_CONDITION,
             "status": value,
-            "reason": record.reason.value,
+            "reason": record.reason,
             "message": record.message,
             "lastTransitionTime": old.last_transition_time if old and unchanged else record.finish_time,
             "observedGeneration": obj["metadata"].get("generation", 0),

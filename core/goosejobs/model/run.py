@@ -65,9 +65,9 @@ class RunRequest(Message):
 class Tokens(Message):
     """Tokens the model provider counted."""
 
-    input: int = 0
-    output: int = 0
-    total: int = 0
+    input: int = Field(default=0, ge=0)
+    output: int = Field(default=0, ge=0)
+    total: int = Field(default=0, ge=0)
 
 
 class RunInfo(Message):

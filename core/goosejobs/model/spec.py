@@ -1,7 +1,7 @@
 """`GooseJob.spec`, as people write it. The contract is crds/goosejobs.yaml; tests hold the two together."""
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -31,13 +31,47 @@ class ConfigMapKeyRef(Part):
     key: str = Field(min_length=1, max_length=253)
 
 
+class InlineParameter(BaseModel):
+    """A recipe's parameter, in goose's own field names; only the fields whose type YAML could bend are named."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    key: str | None = Field(default=None, max_length=128)
+    input_type: str | None = Field(default=None, max_length=64)
+    requirement: str | None = Field(default=None, max_length=64)
+    description: str | None = Field(default=None, max_length=16384)
+    default: str | None = Field(default=None, max_length=65536)
+    options: list[Annotated[str, Field(max_length=1024)]] | None = Field(default=None, max_length=256)
+
+
+class InlineRecipe(BaseModel):
+    """A recipe in place, in goose's own field names; what else goose knows is kept as it is.
+
+    The named fields are typed because YAML would else turn `version: 1.0` into a number.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    version: str | None = Field(default=None, max_length=64)
+    title: str | None = Field(default=None, max_length=1024)
+    description: str | None = Field(default=None, max_length=16384)
+    instructions: str | None = Field(default=None, max_length=204800)
+    prompt: str | None = Field(default=None, max_length=204800)
+    parameters: list[InlineParameter] | None = Field(default=None, max_length=64)
+
+
 class Recipe(Part):
     """Where the recipe comes from: exactly one of the four."""
 
-    inline: dict[str, Any] | None = None
+    inline: InlineRecipe | None = None
     text: str | None = Field(default=None, min_length=1, max_length=204800)
     config_map_key_ref: ConfigMapKeyRef | None = None
     path: str | None = Field(default=None, min_length=1, max_length=1024)
+
+    @property
+    def inline_text(self) -> str:
+        """The inline recipe as JSON text, which is YAML; what was not written is not in it."""
+        return "" if self.inline is None else self.inline.model_dump_json(exclude_unset=True, indent=2)
 
 
 class Parameter(Part):

@@ -11,7 +11,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from goosejobs.model.reasons import Outcome, Reason
+from goosejobs.model.reasons import Outcome
 from goosejobs.model.run import Tokens, Trigger
 
 MAX_MESSAGE: Final = 1024
@@ -42,12 +42,12 @@ class Phase(StrEnum):
 class Condition(StatusPart):
     """A metav1.Condition."""
 
-    type: str
+    type: str = Field(min_length=1, max_length=316)
     status: Literal["True", "False", "Unknown"]
-    reason: str
-    message: str = ""
+    reason: str = Field(min_length=1, max_length=1024)
+    message: str = Field(default="", max_length=32768)
     last_transition_time: datetime
-    observed_generation: int = 0
+    observed_generation: int = Field(default=0, ge=0)
 
 
 class ActiveRun(StatusPart):
@@ -58,7 +58,7 @@ class ActiveRun(StatusPart):
     trigger: Trigger
     scheduled_time: datetime | None = None
     start_time: datetime
-    attempt: int = 1
+    attempt: int = Field(default=1, ge=0)
     worker: str | None = Field(default=None, max_length=253)
 
 
@@ -70,9 +70,10 @@ class RunRecord(StatusPart):
     scheduled_time: datetime | None = None
     start_time: datetime
     finish_time: datetime
-    attempt: int
+    attempt: int = Field(ge=0)
     outcome: Outcome
-    reason: Reason
+    reason: str = Field(max_length=64)
+    """A `reasons.Reason`; plain text here, so that a newer release's reason can be read."""
     message: str = Field(default="", max_length=MAX_MESSAGE)
     result: str = Field(default="", max_length=MAX_RESULT)
     tokens: Tokens | None = None
@@ -82,12 +83,12 @@ class RunRecord(StatusPart):
 class Counts(StatusPart):
     """Since the object was created. The worker counts what ran; the operator what did not run."""
 
-    succeeded: int = 0
-    failed: int = 0
-    killed: int = 0
-    consecutive_failures: int = 0
-    skipped: int = 0
-    missed: int = 0
+    succeeded: int = Field(default=0, ge=0)
+    failed: int = Field(default=0, ge=0)
+    killed: int = Field(default=0, ge=0)
+    consecutive_failures: int = Field(default=0, ge=0)
+    skipped: int = Field(default=0, ge=0)
+    missed: int = Field(default=0, ge=0)
 
 
 class GooseJobStatus(StatusPart):
@@ -104,7 +105,7 @@ class GooseJobStatus(StatusPart):
     last_successful_time: datetime | None = None
     last_failure_time: datetime | None = None
     completion_time: datetime | None = None
-    conditions: list[Condition] = Field(default_factory=list)
+    conditions: list[Condition] = Field(default_factory=list, max_length=16)
     active: list[ActiveRun] = Field(default_factory=list, max_length=MAX_ACTIVE)
     last_run: RunRecord | None = None
     recent_runs: list[RunRecord] = Field(default_factory=list, max_length=MAX_RECENT)
