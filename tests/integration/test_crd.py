@@ -1,0 +1,69 @@
+"""What `kubectl apply` answers: the real API server against tests/data/crd."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+import yaml
+
+Kubectl = Callable[..., CompletedProcess[str]]
+Case = dict[str, Any]
+
+DATA = Path(__file__).parents[1] / "data/crd"
+
+
+def cases(name: str) -> list[Case]:
+    found: list[Case] = yaml.safe_load((DATA / name).read_text())
+    return found
+
+
+def document(case: Case) -> str:
+    spec = case["spec"]
+    for field, size in case.get("repeat", {}).items():
+        spec = {**spec, "recipe": {field: "x" * size}}
+    metadata = {"name": case.get("name", "case")}
+    return json.dumps(
+        {"apiVersion": "goosejobs.dev/v1alpha1", "kind": "GooseJob", "metadata": metadata, "spec": spec}
+    )
+
+
+@pytest.mark.parametrize("case", cases("accept.yaml"), ids=lambda case: case["why"])
+def test_a_good_object_is_taken(kubectl: Kubectl, namespace: str, case: Case) -> None:
+    answer = kubectl(
+        "apply", "-n", namespace, "--dry-run=server", "-f", "-", input=document(case), check=False
+    )
+    assert answer.returncode == 0, answer.stderr
+
+
+@pytest.mark.parametrize("case", cases("reject.yaml"), ids=lambda case: case.get("why", case["says"])[:60])
+def test_a_bad_object_is_refused_with_a_sentence(kubectl: Kubectl, namespace: str, case: Case) -> None:
+    answer = kubectl(
+        "apply", "-n", namespace, "--dry-run=server", "-f", "-", input=document(case), check=False
+    )
+    assert answer.returncode != 0
+    assert case["says"] in answer.stderr
+
+
+def test_run_once_may_not_change(kubectl: Kubectl, namespace: str) -> None:
+    once = document({"spec": {"runOnce": True, "recipe": {"path": "a.yaml"}}})
+    kubectl("apply", "-n", namespace, "-f", "-", input=once)
+    scheduled = document({"spec": {"schedule": "@daily", "recipe": {"path": "a.yaml"}}})
+    answer = kubectl("apply", "-n", namespace, "-f", "-", input=scheduled, check=False)
+    assert "spec.runOnce may not change" in answer.stderr
+
+
+def test_a_new_object_is_not_current_for_kstatus_before_the_first_look(
+    kubectl: Kubectl, namespace: str
+) -> None:
+    kubectl("apply", "-n", namespace, "-f", "-", input=document(cases("accept.yaml")[0]))
+    seen = kubectl("get", "-n", namespace, "gj", "case", "-o", "jsonpath={.status.observedGeneration}").stdout
+    assert seen == "-1"
+
+
+def test_the_schedule_explains_itself(kubectl: Kubectl) -> None:
+    text = " ".join(kubectl("explain", "goosejob.spec.schedule").stdout.split())
+    assert "five fields (minute, hour, day of month, month, day of week)" in text
+    assert '"@every 15m"' in text
