@@ -47,6 +47,14 @@ class RecipeSnapshot(Message):
     sub-recipe paths are resolved against it; None when the recipe did not come from a file."""
 
 
+class RecipeFile(Message):
+    """What a pool's worker found at `spec.recipe.path`: the result of a `GooseJobReadRecipe` workflow."""
+
+    text: str
+    base_dir: str
+    """As `RecipeSnapshot.base_dir`."""
+
+
 class RunRequest(Message):
     """The argument of a `GooseJobRun` workflow; also the argument kept in the schedule's action."""
 
