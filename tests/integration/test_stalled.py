@@ -1,0 +1,88 @@
+"""Bad GooseJobs that only the operator can judge: tests/data/stalled.yaml."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from support.objects import Kubectl, Object, apply, condition, get, goosejob, is_true, last_run
+
+Eventually = Callable[..., Any]
+
+pytestmark = pytest.mark.usefixtures("operator", "worker")
+
+CASES: list[Object] = yaml.safe_load((Path(__file__).parents[1] / "data/stalled.yaml").read_text())
+
+
+def config_map(case: Object) -> Object:
+    data = {key: text + "#" * case.get("fill", 0) for key, text in case["configMap"].items()}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "recipes"}, "data": data}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["why"].replace(" ", "-"))
+async def test_a_bad_object_says_what_is_wrong_and_where(
+    kubectl: Kubectl, eventually: Eventually, namespace: str, case: Object
+) -> None:
+    if "configMap" in case:
+        kubectl("create", "-n", namespace, "-f", "-", input=json.dumps(config_map(case)))
+    job = goosejob("bad")
+    job["spec"] = case["spec"]
+    apply(kubectl, namespace, job)
+    obj = await eventually(
+        lambda: (o := get(kubectl, namespace, "bad")) and condition(o, "Stalled") and o, timeout=30
+    )
+    stalled, ready = condition(obj, "Stalled"), condition(obj, "Ready")
+    assert stalled is not None
+    assert ready is not None
+    assert (stalled["status"], ready["status"]) == ("True", "False")
+    assert stalled["reason"] == ready["reason"] == case["reason"], stalled
+    assert case["says"] in stalled["message"]
+    assert "Traceback" not in stalled["message"]
+    assert stalled["observedGeneration"] == obj["status"]["observedGeneration"] == 1
+    assert (obj["status"]["phase"], last_run(obj)) == ("Invalid", None)
+
+
+async def test_a_mended_object_recovers(kubectl: Kubectl, eventually: Eventually, namespace: str) -> None:
+    apply(kubectl, namespace, goosejob("mended", schedule="61 * * * *"))
+    await eventually(lambda: condition(get(kubectl, namespace, "mended"), "Stalled"), timeout=30)
+    apply(kubectl, namespace, goosejob("mended", schedule="@every 2s"))
+    obj = await eventually(
+        lambda: (o := get(kubectl, namespace, "mended")) and is_true(o, "Ready") and o, timeout=30
+    )
+    assert condition(obj, "Stalled") is None
+
+
+async def test_a_bad_change_lets_what_was_there_go_on(
+    kubectl: Kubectl, eventually: Eventually, namespace: str
+) -> None:
+    apply(kubectl, namespace, goosejob("kept", "stub: answer good", schedule="@every 2s"))
+    await eventually(lambda: last_run(get(kubectl, namespace, "kept")), timeout=30)
+    apply(kubectl, namespace, goosejob("kept", "{{ nobody }}", schedule="@every 2s"))
+    stalled = await eventually(
+        lambda: (o := get(kubectl, namespace, "kept")) and condition(o, "Stalled") and o, timeout=30
+    )
+    before = stalled["status"]["counts"]["succeeded"]
+    after = await eventually(
+        lambda: (
+            (o := get(kubectl, namespace, "kept")) and o["status"]["counts"]["succeeded"] > before + 1 and o
+        ),
+        timeout=30,
+    )
+    assert after["status"]["lastRun"]["result"] == "good"
+    assert condition(after, "Stalled") is not None
+
+
+@pytest.mark.invariant("I18")
+async def test_bad_objects_do_not_disturb_a_good_one(
+    kubectl: Kubectl, eventually: Eventually, namespace: str
+) -> None:
+    bad = [goosejob(f"bad-{n}", "{% for i in range(99999999) %}x{% endfor %}") for n in range(8)]
+    apply(kubectl, namespace, *bad, goosejob("good"))
+    run = await eventually(lambda: last_run(get(kubectl, namespace, "good")), timeout=60)
+    assert run["outcome"] == "Succeeded"
+    for job in bad:
+        name = job["metadata"]["name"]
+        await eventually(lambda name=name: condition(get(kubectl, namespace, name), "Stalled"), timeout=60)
