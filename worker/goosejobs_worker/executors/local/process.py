@@ -92,6 +92,7 @@ class SupervisedProcess:
         self._process = process
         self._reader = reader
         self._writer = writer
+        self._report: Report | None = None
 
     @classmethod
     async def start(cls, start: Start) -> Self:
@@ -127,16 +128,24 @@ class SupervisedProcess:
 
     async def ended(self) -> Report:
         """Wait until nothing that goose started is alive."""
+        if self._report is None:
+            line = await self._read_report()
+            self._writer.close()
+            await self._process.wait()
+            told = json.loads(line or '{"cause": "supervisor lost"}')
+            self._report = Report(**{**told, "cause": Cause(told["cause"])})
+        return self._report
+
+    async def close(self) -> Report:
+        """End it without grace if it has not ended yet."""
+        self.stop(0)
+        return await self.ended()
+
+    async def _read_report(self) -> bytes:
         try:
-            line = await self._reader.readline()
-        except (ConnectionError, ValueError):
-            line = b""
-        self._writer.close()
-        await self._process.wait()
-        if not line:
-            return Report(cause=Cause.SUPERVISOR_LOST)
-        told = json.loads(line)
-        return Report(**{**told, "cause": Cause(told["cause"])})
+            return await self._reader.readline()
+        except ConnectionError:
+            return b""
 
     def _tell(self, message: Mapping[str, object]) -> None:
         if not self._writer.is_closing():

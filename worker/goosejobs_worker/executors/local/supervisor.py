@@ -118,8 +118,10 @@ class Supervisor:
 
     def run(self) -> dict[str, Any]:
         """Start goose, wait for its end or a cause to end it, leave nothing alive; the report."""
-        error = self._spawn()
-        if error is None:
+        error = None
+        if boot_time() >= self.lease:
+            self.cause = "lease"  # it is not even to begin: another worker may have it already
+        elif (error := self._spawn()) is None:
             self._watch()
         swept = self._sweep()
         usage = _usage()
@@ -135,8 +137,6 @@ class Supervisor:
 
     def _spawn(self) -> str | None:
         """Fork and exec goose; why it could not be, or None."""
-        if boot_time() >= self.lease:
-            return "the worker's lease ended before goose could start"
         ours, theirs = os.pipe()  # closed by exec: an empty read is success
         self.goose = os.fork()
         if self.goose == 0:

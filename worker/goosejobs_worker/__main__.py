@@ -1,0 +1,158 @@
+"""`goosejobs-worker`: polls a pool's task queue until it is told to stop."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+import stamina
+from temporalio.client import Client
+from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
+from temporalio.worker import Worker
+
+from goosejobs.clients import temporal
+from goosejobs.clients.errors import ClientError, Unavailable
+from goosejobs.clients.kube import Kube
+from goosejobs.clients.renderer import Renderer
+from goosejobs.logging import configure
+from goosejobs.model import names
+from goosejobs.settings import InvalidSettings
+from goosejobs_worker.activities import Activities
+from goosejobs_worker.executors.local.executor import LocalExecutor
+from goosejobs_worker.executors.local.supervisor import PR_SET_DUMPABLE, prctl
+from goosejobs_worker.executors.local.workspace import Unusable, Workspace
+from goosejobs_worker.health import Health, serve
+from goosejobs_worker.settings import WorkerSettings
+from goosejobs_worker.workflow import GooseJobReadRecipe, GooseJobRun
+
+logger = logging.getLogger(__name__)
+
+
+class CannotStart(Exception):
+    """The worker cannot serve as it is set up; str() says what to do."""
+
+
+def main() -> None:
+    """Run the worker; exit 0 after a drain, 1 with a sentence when it cannot serve."""
+    try:
+        settings = WorkerSettings.load()
+        configure(settings.log_format, settings.log_level)
+        # An agent under the same user could read the worker's memory and environment through /proc.
+        prctl(PR_SET_DUMPABLE, 0)
+        asyncio.run(run(settings))
+    except (InvalidSettings, CannotStart, Unusable, ClientError) as error:
+        sys.exit(f"goosejobs-worker: {error}")
+
+
+async def run(settings: WorkerSettings) -> None:
+    """Serve until SIGTERM or SIGINT, then drain.
+
+    Raises:
+        CannotStart: goose is missing, or the health address is taken.
+        Unusable: The data folder.
+        ClientError: The configuration of Kubernetes or Temporal.
+    """
+    if settings.find_goose() is None:
+        raise CannotStart(f"there is no program {settings.goose}; set GOOSEJOBS_GOOSE to goose's path")
+    workspace = Workspace(settings.data_dir, settings.goose_user)
+    workspace.prepare()
+    health, stop = Health(), _stop_signals()
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(serve(health, *settings.health_host_port))
+        except OSError as error:
+            raise CannotStart(
+                f"GOOSEJOBS_HEALTH_ADDRESS {settings.health_address}: {error.strerror}"
+            ) from error
+        kube = await stack.enter_async_context(await Kube.connect())
+        renderer = await stack.enter_async_context(Renderer())
+        client = await _connect_unless(stop, health)
+        if client is not None:
+            activities = Activities(settings, kube, {"Process": LocalExecutor(settings, renderer, workspace)})
+            await _work(_worker(settings, client, activities), settings, health, stop)
+
+
+def _worker(settings: WorkerSettings, client: Client, activities: Activities) -> Worker:
+    return Worker(
+        client,
+        task_queue=names.task_queue(settings.pool),
+        workflows=[GooseJobRun, GooseJobReadRecipe],
+        activities=[
+            activities.announce,
+            activities.execute_attempt,
+            activities.record,
+            activities.read_recipe,
+        ],
+        identity=settings.identity,
+        max_concurrent_activities=settings.max_concurrent_runs,
+        graceful_shutdown_timeout=timedelta(seconds=settings.drain_seconds),
+    )
+
+
+async def _work(worker: Worker, settings: WorkerSettings, health: Health, stop: asyncio.Event) -> None:
+    """Poll until told to stop, then let running gooses finish for a while."""
+    working = asyncio.create_task(worker.run())
+    stopping = asyncio.create_task(stop.wait())
+    health.set(f"polling {names.task_queue(settings.pool)}", ready=True)
+    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not working.done():
+        health.set(f"draining for at most {settings.drain_seconds:g} s", ready=False)
+        await worker.shutdown()
+    await working
+
+
+async def _connect(health: Health) -> Client:
+    """Connect to Temporal, however long that takes."""
+
+    def worth_waiting(error: Exception) -> bool:
+        if isinstance(error, Unavailable):
+            health.set(f"waiting: {error}", ready=False)
+            return True
+        return False
+
+    stamina.instrumentation.set_on_retry_hooks(())  # what we wait for is said above
+    telemetry = TelemetryConfig(
+        logging=LoggingConfig(
+            filter=TelemetryFilter(core_level="WARN", other_level="ERROR"),
+            forwarding=LogForwardingConfig(logger=logging.getLogger("temporalio.core")),
+        )
+    )
+    runtime = Runtime(telemetry=telemetry)
+    async for attempt in stamina.retry_context(on=worth_waiting, attempts=None, timeout=None, wait_max=10):
+        with attempt:
+            return await temporal.connect(runtime)
+    raise AssertionError("retry_context ends by a return or an exception")
+
+
+async def _connect_unless(stop: asyncio.Event, health: Health) -> Client | None:
+    """Connect; None when the worker is told to stop before it could."""
+    connecting = asyncio.create_task(_connect(health))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if connecting.done():
+        return connecting.result()
+    connecting.cancel()
+    return None
+
+
+def _stop_signals() -> asyncio.Event:
+    """The first SIGTERM or SIGINT drains; the second ends at once, and the supervisors end goose."""
+    stop = asyncio.Event()
+
+    def told() -> None:
+        if stop.is_set():
+            os._exit(1)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told)
+    return stop
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""What a worker counts, served at /metrics."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from goosejobs.model.run import AttemptResult
+
+RUNNING = Gauge("goosejobs_worker_attempts_running", "Attempts that this worker executes now.")
+ATTEMPTS = Counter("goosejobs_worker_attempts", "Attempts that ended.", ["outcome", "reason"])
+SECONDS = Histogram(
+    "goosejobs_worker_attempt_seconds",
+    "How long attempts took.",
+    buckets=(0.5, 1, 2, 5, 10, 30, 60, 300, 900, 1800, 3600, 7200, 14400, 43200),
+)
+TOKENS = Counter("goosejobs_worker_tokens", "Tokens that model providers counted.", ["kind"])
+
+
+def count(ended: AttemptResult, seconds: float) -> None:
+    """Count an attempt that ended after this many seconds."""
+    ATTEMPTS.labels(outcome=ended.outcome.value, reason=ended.reason.value).inc()
+    SECONDS.observe(seconds)
+    if ended.tokens is not None:
+        TOKENS.labels(kind="input").inc(ended.tokens.input)
+        TOKENS.labels(kind="output").inc(ended.tokens.output)

@@ -1,0 +1,265 @@
+"""The workflows: a run of a GooseJob, and the reading of a recipe file for the operator.
+
+They run in Temporal's sandbox and are replayed from history, so they decide and wait, and everything that
+touches the world is an activity. What may change here without breaking runs that are under way is told by the
+histories in tests/histories.
+"""
+
+import asyncio
+from datetime import timedelta
+from typing import Final
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy, SearchAttributeKey
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    CancelledError,
+    TimeoutType,
+    is_cancelled_exception,
+)
+from temporalio.exceptions import TimeoutError as TemporalTimeoutError
+
+with workflow.unsafe.imports_passed_through():
+    from goosejobs.model import names
+    from goosejobs.model.reasons import Outcome, Reason
+    from goosejobs.model.run import (
+        AttemptRequest,
+        AttemptResult,
+        Message,
+        RecipeFile,
+        RecordRequest,
+        RunInfo,
+        RunOutcome,
+        RunRequest,
+        Trigger,
+    )
+    from goosejobs.model.spec import ConcurrencyPolicy
+    from goosejobs_worker.attempts import Attempts
+
+ANNOUNCE: Final = "announce"
+EXECUTE_ATTEMPT: Final = "execute_attempt"
+RECORD: Final = "record"
+READ_RECIPE: Final = "read_recipe"
+
+HEARTBEAT_TIMEOUT: Final = timedelta(seconds=15)
+"""After this silence an attempt is given up. Its processes are dead by then: their lease is shorter
+(goosejobs_worker.lifeline). It bounds how long a lost worker goes unnoticed."""
+
+FENCE: Final = HEARTBEAT_TIMEOUT
+"""How long processes of a run whose workflow was terminated can outlive it, at most."""
+
+ATTEMPT_MARGIN: Final = timedelta(minutes=5)
+"""Beyond `activeDeadlineSeconds`, which the supervisor keeps: for preparing, ending and reporting."""
+
+LOCAL_TIMEOUT: Final = timedelta(seconds=5)
+LOCAL_RETRY_THRESHOLD: Final = timedelta(seconds=3)
+"""A local activity that waits longer than this for its retry becomes a durable timer: otherwise it holds the
+workflow task, and a cancellation waits for it."""
+
+_SCHEDULED_TIME = SearchAttributeKey.for_datetime("TemporalScheduledStartTime")
+
+
+class Announcement(Message):
+    """What announcing a run brought back."""
+
+    alone: bool
+    """No other run of the GooseJob is entered as active."""
+
+
+@workflow.defn(name=names.WORKFLOW_TYPE)
+class GooseJobRun:
+    """One run: announce it, attempt it until it is settled, record it."""
+
+    @workflow.init
+    def __init__(self, request: RunRequest) -> None:
+        self.request = request
+        self.run_info = _run_info(request)
+        self.attempts = Attempts(request.retry)
+        self.latest: AttemptResult | None = None
+
+    @workflow.run
+    async def run(self, request: RunRequest) -> RunOutcome:  # noqa: ARG002 - taken by __init__
+        """Run to the end.
+
+        Returns:
+            The outcome, if it is Succeeded.
+
+        Raises:
+            CancelledError: The run was killed, so its workflow is Cancelled.
+            ApplicationError: It failed, or nobody knows; the type is the reason, the detail the outcome.
+        """
+        ended = await self._settle()
+        outcome = RunOutcome(
+            outcome=ended.outcome,
+            reason=ended.reason,
+            message=ended.message,
+            attempt=self.attempts.made,
+            start_time=self.run_info.start_time,
+            finish_time=workflow.now(),
+        )
+        await self._record(outcome, ended)
+        if outcome.outcome is Outcome.KILLED:
+            raise CancelledError(outcome.message)
+        if outcome.outcome is not Outcome.SUCCEEDED:
+            raise ApplicationError(outcome.message, outcome, type=outcome.reason.value, non_retryable=True)
+        return outcome
+
+    async def _settle(self) -> AttemptResult:
+        """Attempt until there is nothing more to try, or until somebody cancels."""
+        try:
+            await self._fence()
+            while True:
+                self.attempts.made += 1
+                if self.attempts.made > 1:
+                    await self._announce()
+                self.latest = await self._attempt()
+                delay = self.attempts.next_delay(self.latest)
+                if delay is None:
+                    return self.latest
+                await workflow.sleep(delay)
+        except (asyncio.CancelledError, ActivityError) as error:
+            if not is_cancelled_exception(error):
+                raise
+            return self._killed()
+
+    async def _fence(self) -> None:
+        """Enter the run in the status, and outwait what an earlier one may have left alive.
+
+        A terminated workflow is not a dead process. It never recorded itself, so it still stands in
+        `status.active`; its worker ends its processes when Temporal no longer knows them, or they end with
+        their lease. When the status cannot be read, nobody knows, so wait too.
+        """
+        announcement = await self._announce(attempt=1)
+        if self.request.concurrency_policy is ConcurrencyPolicy.ALLOW:
+            return
+        if announcement is None or not announcement.alone:
+            await workflow.sleep(FENCE)
+
+    async def _announce(self, attempt: int | None = None) -> Announcement | None:
+        """Best effort: the API server being away does not stop a run; its record will tell all."""
+        try:
+            announcement: Announcement = await workflow.execute_local_activity(
+                ANNOUNCE,
+                args=[self.run_info, attempt or self.attempts.made],
+                result_type=Announcement,
+                start_to_close_timeout=LOCAL_TIMEOUT,
+                schedule_to_close_timeout=LOCAL_TIMEOUT * 2,
+                retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_attempts=3),
+                local_retry_threshold=LOCAL_RETRY_THRESHOLD,
+            )
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
+            return None
+        else:
+            return announcement
+
+    async def _attempt(self) -> AttemptResult:
+        """One goose process, on whichever worker of the pool has room; waits for one as long as it takes."""
+        try:
+            ended: AttemptResult = await workflow.execute_activity(
+                EXECUTE_ATTEMPT,
+                AttemptRequest(run=self.run_info, request=self.request, attempt=self.attempts.made),
+                result_type=AttemptResult,
+                start_to_close_timeout=timedelta(seconds=self.request.active_deadline_seconds)
+                + ATTEMPT_MARGIN,
+                heartbeat_timeout=HEARTBEAT_TIMEOUT,
+                retry_policy=RetryPolicy(maximum_attempts=1),
+                cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            )
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
+            return _lost(self.attempts.made, error.cause)
+        else:
+            return ended
+
+    def _killed(self) -> AttemptResult:
+        why = workflow.cancellation_reason()
+        kept = self.latest or AttemptResult(attempt=0, outcome=Outcome.KILLED, reason=Reason.CANCELLED)
+        message = f"the run was cancelled: {why}" if why else "the run was cancelled"
+        changes = {"outcome": Outcome.KILLED, "reason": Reason.CANCELLED, "message": message}
+        return kept.model_copy(update=changes)
+
+    async def _record(self, outcome: RunOutcome, ended: AttemptResult) -> None:
+        """Fold the outcome into the status: until it is done, whatever else is asked meanwhile."""
+        news = RecordRequest(
+            run=self.run_info,
+            outcome=outcome,
+            result=ended.result,
+            tokens=ended.tokens,
+            session=ended.session,
+        )
+        recording = asyncio.create_task(self._write_record(news))
+        try:
+            await asyncio.shield(recording)
+        except asyncio.CancelledError:
+            await recording  # Temporal cancels a workflow once: nothing interrupts this any more
+
+    async def _write_record(self, news: RecordRequest) -> None:
+        await workflow.execute_local_activity(
+            RECORD,
+            news,
+            start_to_close_timeout=LOCAL_TIMEOUT,
+            retry_policy=RetryPolicy(
+                initial_interval=timedelta(seconds=1),
+                maximum_interval=timedelta(seconds=30),
+                maximum_attempts=0,
+            ),
+            local_retry_threshold=LOCAL_RETRY_THRESHOLD,
+        )
+
+
+@workflow.defn(name=names.READ_RECIPE_WORKFLOW_TYPE)
+class GooseJobReadRecipe:
+    """Reads a recipe from the pool's recipe folder."""
+
+    @workflow.run
+    async def run(self, path: str) -> RecipeFile:
+        """Read it.
+
+        Args:
+            path: As in `spec.recipe.path`: relative to the pool's recipe folder.
+
+        Raises:
+            ApplicationError: It cannot be read; the message says why, the type is a StalledReason.
+        """
+        try:
+            found: RecipeFile = await workflow.execute_local_activity(
+                READ_RECIPE,
+                path,
+                result_type=RecipeFile,
+                start_to_close_timeout=LOCAL_TIMEOUT,
+                schedule_to_close_timeout=LOCAL_TIMEOUT * 2,
+                local_retry_threshold=LOCAL_RETRY_THRESHOLD,
+            )
+        except ActivityError as error:
+            if isinstance(error.cause, ApplicationError):
+                raise error.cause from None  # the operator shows the cause, not the way it took
+            raise
+        else:
+            return found
+
+
+def _run_info(request: RunRequest) -> RunInfo:
+    info = workflow.info()
+    scheduled = info.typed_search_attributes.get(_SCHEDULED_TIME)
+    return RunInfo(
+        goosejob=request.goosejob,
+        id=names.run_id(scheduled),
+        workflow_id=info.workflow_id,
+        trigger=Trigger.ONCE if scheduled is None else Trigger.SCHEDULE,
+        scheduled_time=scheduled,
+        start_time=info.start_time,
+    )
+
+
+def _lost(attempt: int, cause: BaseException | None) -> AttemptResult:
+    """An attempt that no worker could tell the end of."""
+    reason, message = Reason.START_FAILED, f"the worker failed: {cause}"
+    if isinstance(cause, TemporalTimeoutError):
+        reason, message = Reason.WORKER_LOST, "the worker was lost: no heartbeat any more"
+        if cause.type is TimeoutType.START_TO_CLOSE:
+            reason, message = Reason.DEADLINE_EXCEEDED, "the attempt did not end within its deadline"
+    return AttemptResult(attempt=attempt, outcome=Outcome.FAILED, reason=reason, message=message)
