@@ -1,0 +1,80 @@
+"""Making goose's words fit to be shown: no secrets, no terminal codes, not too long. Pure."""
+
+import re
+from collections.abc import Collection
+from typing import Final
+
+MASK: Final = "***"
+
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
+# Control characters but tab and line feed, and the marks that reverse the order of what follows.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+_SHAPES: Final = (
+    (re.compile(r"\b(?:sk|pk|rk|xai)-[A-Za-z0-9_-]{12,}"), MASK),
+    (re.compile(r"\b(?:gsk|hf|gh[pousr]|github_pat|xox[abprs])[_-][A-Za-z0-9_-]{20,}"), MASK),
+    (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[A-Za-z0-9_-]{30,}|\bdapi[0-9a-f]{32}"), MASK),
+    (re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"), MASK),
+    (re.compile(r"\b(bearer\s+)(?=\S*\d|\S{20})[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE), rf"\1{MASK}"),
+    (re.compile(r"(://)[^/\s:@]*:[^/\s@]+@"), rf"\1{MASK}@"),
+    (
+        re.compile(
+            r"([?&](?:api[-_]?key|key|access_token|token|sig|signature|secret|password)=)[^&\s\"'<>]+",
+            re.IGNORECASE,
+        ),
+        rf"\1{MASK}",
+    ),
+)
+"""What is unmistakably a credential wherever it stands."""
+
+_NAMED = re.compile(
+    r"\b((?:api[-_ ]?key|access[-_]?key|token|secret|password|authorization)(?: provided)?"
+    r"[\"']?\s*[:=]\s*[\"']?)[^\s\"',;]{4,}",
+    re.IGNORECASE,
+)
+"""`api key: value`: in an error message it is a credential, in an agent's answer it may be the answer."""
+
+
+def plain(text: str) -> str:
+    """The text without terminal codes, control characters and halves of characters."""
+    text = _ANSI.sub("", text).replace("\r\n", "\n")
+    return _SURROGATE.sub("\ufffd", _CONTROL.sub("", text))
+
+
+def without_secrets(text: str, secrets: Collection[str]) -> str:
+    """The text with the given values, and all that has the shape of a credential, masked."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        if secret:
+            text = text.replace(secret, MASK)
+    for shape, mask in _SHAPES:
+        text = shape.sub(mask, text)
+    return text
+
+
+def message_text(text: str, secrets: Collection[str], limit: int) -> str:
+    """One line for a status or a log: no secrets, no line breaks, at most `limit` characters."""
+    text = _NAMED.sub(rf"\1{MASK}", without_secrets(plain(text), secrets))
+    return keep_start(" ".join(text.split()), limit)
+
+
+def keep_start(text: str, limit: int, lost: int = 0) -> str:
+    """The beginning of a text, with a mark where it was cut.
+
+    Args:
+        text: The text, or the beginning of it that was kept so far.
+        limit: The most characters of the result.
+        lost: How many characters were cut off before.
+    """
+    if len(text) <= limit and not lost:
+        return text
+    mark = f" … [cut: {len(text) + lost} characters in all]"
+    return text[: limit - len(mark)] + mark
+
+
+def keep_end(text: str, limit: int, lost: int = 0) -> str:
+    """As `keep_start`, for the end of a text: an answer's conclusion stands at its end."""
+    if len(text) <= limit and not lost:
+        return text
+    mark = f"[cut: the end of {len(text) + lost} characters] … "
+    return mark + text[max(0, len(text) - limit + len(mark)) :]
