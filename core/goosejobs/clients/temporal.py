@@ -46,8 +46,13 @@ def translated(what: str) -> Iterator[None]:
         raise Unavailable(f"Temporal: cannot {what}: {type(error).__name__}: {error}") from error
 
 
-async def connect(runtime: Runtime | None = None) -> Client:
+async def connect(runtime: Runtime | None = None, *, lazy: bool = False) -> Client:
     """Connect as the SDK's environment configuration says (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TLS, ...).
+
+    Args:
+        runtime: The SDK's, for its metrics and logs.
+        lazy: Connect at the first call, which raises RuntimeError while the server does not answer. A worker
+            cannot be made of such a client.
 
     Raises:
         Unavailable: The server does not answer.
@@ -59,7 +64,9 @@ async def connect(runtime: Runtime | None = None) -> Client:
         raise Rejected(f"Temporal: bad client configuration: {error}") from error
     settings.setdefault("target_host", "localhost:7233")
     try:
-        return await Client.connect(**settings, data_converter=pydantic_data_converter, runtime=runtime)
+        return await Client.connect(
+            **settings, data_converter=pydantic_data_converter, runtime=runtime, lazy=lazy
+        )
     except (RuntimeError, OSError, RPCError) as error:
         raise Unavailable(f"Temporal: cannot connect to {settings['target_host']}: {error}") from error
 

@@ -1,0 +1,63 @@
+"""The operator's command: `goosejobs-operator`, or `python -m goosejobs_operator`."""
+
+import asyncio
+import importlib.util
+import logging
+import sys
+
+from goosejobs.logging import configure
+from goosejobs.settings import InvalidSettings
+from goosejobs_operator.settings import OperatorSettings
+
+log = logging.getLogger("goosejobs_operator")
+
+FAILED = 1
+WRONG_SETTINGS = 2
+
+
+def main() -> None:
+    """Run until told to stop; end with 0 then, 1 when it could not go on, 2 when a setting is wrong."""
+    try:
+        settings = OperatorSettings.load()
+    except InvalidSettings as error:
+        print(error, file=sys.stderr)
+        sys.exit(WRONG_SETTINGS)
+    if importlib.util.find_spec("kopf") is None:
+        print("the operator needs kopf: pip install 'goosejobs[operator]'", file=sys.stderr)
+        sys.exit(WRONG_SETTINGS)
+    configure(settings.log_format, settings.log_level)
+    sys.exit(asyncio.run(serve(settings)))
+
+
+async def serve(settings: OperatorSettings) -> int:
+    """Run until told to stop.
+
+    Args:
+        settings: The operator's.
+
+    Returns:
+        The exit code.
+    """
+    # Late, because without its extra the package must still be able to say what is missing.
+    import kopf  # noqa: PLC0415
+
+    from goosejobs_operator import handlers  # noqa: F401, PLC0415 - registers them
+
+    stop = asyncio.Event()
+    memo = kopf.Memo(settings=settings, stop=stop, failed=False)
+    try:
+        await kopf.operator(
+            standalone=True,
+            clusterwide=not settings.namespaces,
+            namespaces=settings.namespaces,
+            stop_flag=stop,
+            memo=memo,
+        )
+    except Exception as error:  # noqa: BLE001 - whatever ended the watches ends the process, in one line
+        log.error("the operator ends: %s", error)
+        return FAILED
+    return FAILED if memo.failed else 0
+
+
+if __name__ == "__main__":
+    main()

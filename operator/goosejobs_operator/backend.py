@@ -1,0 +1,110 @@
+"""What the operator knows of Temporal as a whole: whether it answers, and which pools have workers.
+
+One loop for all GooseJobs. When Temporal goes or comes back, or a pool gets or loses its workers, the
+GooseJobs concerned are looked at again, so that nobody has to ask for each of them.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from goosejobs.clients.errors import ClientError
+from goosejobs_operator import metrics
+from goosejobs_operator.temporal import Temporal, TemporalUnavailable
+
+log = logging.getLogger(__name__)
+
+PROBE_SECONDS = 5.0
+GIVE_UP_SECONDS = 15.0
+"""How long Temporal may be silent before the GooseJobs say so: a shorter blip is not worth their writes."""
+
+OnChange = Callable[[str | None], None]
+"""Told which pool changed; None: all of Temporal did."""
+
+
+class Backend:
+    """See the module.
+
+    Attributes:
+        down: Why Temporal cannot be used, a sentence; empty while it can.
+    """
+
+    def __init__(self, temporal: Temporal, on_change: OnChange) -> None:
+        self._temporal = temporal
+        self._on_change = on_change
+        self._silent_since: float | None = None
+        self._prepared = False
+        self._pools: dict[str, bool | None] = {}
+        self.down = ""
+
+    def check(self) -> None:
+        """Ask nothing of a Temporal that is known to be away.
+
+        Raises:
+            TemporalUnavailable: It is.
+        """
+        if self.down:
+            raise TemporalUnavailable(self.down)
+
+    async def workers(self, pool: str) -> bool | None:
+        """Whether a pool has workers; None when that cannot be told now."""
+        if pool not in self._pools:
+            self._pools[pool] = await self._ask(pool)
+        return self._pools[pool]
+
+    def keep_pools(self, used: set[str]) -> None:
+        """Forget the pools that no GooseJob names any more."""
+        self._pools = {pool: state for pool, state in self._pools.items() if pool in used}
+
+    async def run(self) -> None:
+        """Watch Temporal until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(PROBE_SECONDS)
+
+    async def look(self) -> None:
+        """One round."""
+        try:
+            await self._temporal.probe()
+            if not self._prepared:
+                await self._temporal.prepare()
+                self._prepared = True
+        except ClientError as error:
+            self._failed(error)
+        else:
+            self._answered()
+            await self._look_at_pools()
+
+    def _failed(self, error: ClientError) -> None:
+        now = time.monotonic()
+        self._silent_since = self._silent_since or now
+        metrics.TEMPORAL_UP.set(0)
+        started = self._prepared
+        if not self.down and (not started or now - self._silent_since >= GIVE_UP_SECONDS):
+            log.warning("waiting for Temporal: %s", error)
+            self.down = str(error)
+            self._on_change(None)
+
+    def _answered(self) -> None:
+        self._silent_since = None
+        metrics.TEMPORAL_UP.set(1)
+        if self.down:
+            log.info("Temporal answers again")
+            self.down = ""
+            self._on_change(None)
+
+    async def _look_at_pools(self) -> None:
+        for pool, before in list(self._pools.items()):
+            now = await self._ask(pool)
+            if now is not None and now != before and pool in self._pools:
+                self._pools[pool] = now
+                log.info("pool %s %s workers", pool, "has" if now else "has no")
+                self._on_change(pool)
+
+    async def _ask(self, pool: str) -> bool | None:
+        try:
+            return await self._temporal.has_workers(pool)
+        except ClientError as error:
+            log.debug("pool %s: %s", pool, error)
+            return None

@@ -1,0 +1,92 @@
+"""What a GooseJob's spec asks for, or why it cannot be done. Pure."""
+
+from pydantic import ValidationError
+from temporalio.client import ScheduleSpec
+
+from goosejobs import cron
+from goosejobs.clients.kube import Object
+from goosejobs.model.reasons import StalledReason
+from goosejobs.model.run import GooseJobRef, RecipeSnapshot, RunRequest
+from goosejobs.model.spec import GooseJobSpec
+
+
+class Refused(Exception):
+    """The spec cannot be acted on until somebody changes it, or what it refers to.
+
+    Attributes:
+        reason: In one word.
+        message: Which field, what is wrong with it, what to do.
+    """
+
+    def __init__(self, reason: StalledReason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+def refusal(reason: StalledReason, path: str, message: str) -> Refused:
+    """A refusal because of one field."""
+    return Refused(reason, f"{path}: {message}")
+
+
+def read(obj: Object) -> GooseJobSpec:
+    """The spec.
+
+    What the CRD refuses at apply can still be met: the object may be older than the rule.
+
+    Raises:
+        Refused: It makes no sense.
+    """
+    try:
+        spec = GooseJobSpec.model_validate(obj.get("spec") or {})
+    except ValidationError as error:
+        found = error.errors(include_input=False, include_url=False)
+        message = "; ".join(f"{_path(problem['loc'])}: {problem['msg']}" for problem in found)
+        raise Refused(StalledReason.INVALID_SPEC, message) from error
+    if sum((spec.schedule is not None, spec.schedules is not None, bool(spec.run_once))) != 1:
+        message = "give exactly one of spec.schedule, spec.schedules and spec.runOnce: true"
+        raise refusal(StalledReason.INVALID_SPEC, "spec", message)
+    recipe = spec.recipe
+    sources = (recipe.inline, recipe.text, recipe.config_map_key_ref, recipe.path)
+    if sum(source is not None for source in sources) != 1:
+        message = "give the recipe by exactly one of inline, text, configMapKeyRef and path"
+        raise refusal(StalledReason.INVALID_SPEC, "spec.recipe", message)
+    return spec
+
+
+def times(spec: GooseJobSpec) -> ScheduleSpec:
+    """When its runs are due.
+
+    Raises:
+        Refused: An expression or the zone cannot be served.
+    """
+    try:
+        return cron.parse(spec.cron_expressions, spec.zone).schedule_spec()
+    except cron.InvalidTimeZone as error:
+        raise refusal(StalledReason.INVALID_TIME_ZONE, "spec.timeZone", error.message) from error
+    except cron.CronError as error:
+        never = isinstance(error, cron.NeverFires)
+        reason = StalledReason.NEVER_FIRES if never else StalledReason.INVALID_SCHEDULE
+        path = "spec.schedule" if spec.schedule is not None else f"spec.schedules[{error.index}]"
+        raise refusal(reason, path, error.message) from error
+
+
+def request(ref: GooseJobRef, generation: int, spec: GooseJobSpec, recipe: RecipeSnapshot) -> RunRequest:
+    """What each of its runs is asked to do."""
+    return RunRequest(
+        goosejob=ref,
+        generation=generation,
+        recipe=recipe,
+        parameters=spec.parameters,
+        model=spec.model,
+        pool=spec.execution.pool,
+        mode=spec.execution.mode,
+        concurrency_policy=spec.concurrency_policy,
+        active_deadline_seconds=spec.active_deadline_seconds,
+        retry=spec.retry,
+    )
+
+
+def _path(loc: tuple[int | str, ...]) -> str:
+    """A field path as people write it: `spec.parameters[0].name`."""
+    return "spec" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)

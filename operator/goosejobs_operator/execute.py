@@ -1,0 +1,113 @@
+"""Carries out the steps of a plan. Each can be repeated: after a crash between two the next look goes on."""
+
+import logging
+from datetime import datetime
+from typing import Any
+
+from goosejobs import record
+from goosejobs.clients.kube import Object
+from goosejobs.lifecycle import read_status
+from goosejobs.model.reasons import Outcome, Reason
+from goosejobs.model.run import GooseJobRef, RecordRequest, RunInfo, RunOutcome
+from goosejobs_operator.kube import OperatorKube
+from goosejobs_operator.observe import GoneRun, Observation, has_run
+from goosejobs_operator.plan import (
+    AddFinalizer,
+    CancelRun,
+    CloseRecord,
+    CreateSchedule,
+    DeleteSchedule,
+    LookAgain,
+    RemoveFinalizer,
+    StartOnce,
+    Step,
+    TerminateRun,
+    UpdateSchedule,
+)
+from goosejobs_operator.temporal import Temporal
+
+log = logging.getLogger(__name__)
+
+
+class Executor:
+    """Acts on Kubernetes and Temporal for one GooseJob at a time."""
+
+    def __init__(self, kube: OperatorKube, temporal: Temporal) -> None:
+        self._kube = kube
+        self._temporal = temporal
+
+    async def execute(self, steps: list[Step], seen: Observation) -> Object:
+        """Carry out the steps in order.
+
+        Returns:
+            The object as the last write of its metadata left it.
+
+        Raises:
+            Conflict: Something changed since it was looked at.
+            ClientError: As `goosejobs.clients.errors` tells apart.
+        """
+        obj = seen.obj
+        for step in steps:
+            obj = await self._step(step, seen, obj)
+        return obj
+
+    async def _step(self, step: Step, seen: Observation, obj: Object) -> Object:  # noqa: C901 - one case each
+        ref = seen.ref
+        name = f"{ref.namespace}/{ref.name}"
+        match step:
+            case AddFinalizer():
+                return await self._kube.add_finalizer(obj)
+            case RemoveFinalizer():
+                if seen.unreachable:
+                    log.warning("GooseJob %s goes while Temporal is away; a later resync sweeps it", name)
+                return await self._kube.remove_finalizer(obj)
+            case CreateSchedule(wanted):
+                await self._temporal.create(wanted)
+                log.info("GooseJob %s: created its schedule for generation %d", name, seen.generation)
+            case UpdateSchedule(id_, to, token, parts):
+                await self._temporal.update(id_, to, token)
+                log.info("GooseJob %s: updated %s of its schedule", name, ", ".join(parts))
+            case DeleteSchedule(id_):
+                await self._temporal.delete(id_)
+                log.info("GooseJob %s: deleted its schedule", name)
+            case StartOnce(request):
+                await self._temporal.start_once(request)
+                log.info("GooseJob %s: started its run", name)
+            case CancelRun(workflow_id):
+                await self._temporal.cancel(workflow_id)
+            case TerminateRun(workflow_id, why):
+                await self._temporal.terminate(workflow_id, why)
+                log.warning("GooseJob %s: terminated %s: %s", name, workflow_id, why)
+            case CloseRecord(gone):
+                await self._kube.write_runs(ref, lambda fresh: closed(fresh, gone, seen))
+                log.warning("GooseJob %s: closed the record of run %s", name, gone.run.id)
+            case LookAgain():
+                pass
+        return obj
+
+
+def closed(fresh: Object, gone: GoneRun, seen: Observation) -> dict[str, Any] | None:
+    """The worker's part of the status with the run's record closed; None when the worker did so meanwhile."""
+    status = read_status(fresh)
+    active = any(run.id == gone.run.id for run in status.active)
+    if not active and (gone.announced or has_run(status)):
+        return None
+    return record.recorded(fresh, news_of(seen.ref, gone, seen.now), seen.now)
+
+
+def news_of(ref: GooseJobRef, gone: GoneRun, now: datetime) -> RecordRequest:
+    """What to record of a run whose workflow did not record its end."""
+    run, state = gone.run, gone.state
+    killed = state is not None and state.terminated
+    fate = "was terminated" if killed else "ended without a record" if state else "is gone from Temporal"
+    return RecordRequest(
+        run=RunInfo(goosejob=ref, **run.model_dump(include=set(RunInfo.model_fields))),
+        outcome=RunOutcome(
+            outcome=Outcome.KILLED if killed else Outcome.UNKNOWN,
+            reason=Reason.TERMINATED,
+            message=f"The run's workflow {fate}; the operator closed the record.",
+            attempt=run.attempt,
+            start_time=run.start_time,
+            finish_time=(state.close_time if state else None) or now,
+        ),
+    )

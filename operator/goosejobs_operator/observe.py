@@ -1,0 +1,236 @@
+"""What is so, as far as it matters for one GooseJob: the first step of a reconcile. Reads, never writes."""
+
+import logging
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from temporalio.api.schedule.v1 import Schedule
+
+from goosejobs.clients.kube import Object
+from goosejobs.lifecycle import read_status
+from goosejobs.model import names
+from goosejobs.model.run import GooseJobRef, RecipeSnapshot, RunRequest, Trigger
+from goosejobs.model.spec import GooseJobSpec
+from goosejobs.model.status import ActiveRun, GooseJobStatus
+from goosejobs_operator import desired
+from goosejobs_operator.backend import Backend
+from goosejobs_operator.desired import Refused
+from goosejobs_operator.recipes import Recipes, WaitingForWorker
+from goosejobs_operator.schedule import Described, WantedSchedule, paused
+from goosejobs_operator.temporal import RunState, Temporal, TemporalUnavailable
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoneRun:
+    """A run whose workflow has ended, or is not known any more, and that nobody recorded.
+
+    Attributes:
+        run: As announced in `status.active`, or as it would have been.
+        state: Its workflow; None when Temporal does not know it any more.
+        announced: Whether it stands in `status.active`.
+    """
+
+    run: ActiveRun
+    state: RunState | None
+    announced: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One look at a GooseJob and at what Temporal has of it.
+
+    Attributes:
+        obj: The object as it was read.
+        now: When.
+        spec: Its spec; None when it makes no sense, or does not matter because the object is being deleted.
+        refused: Why the spec cannot be acted on.
+        waiting: Why the recipe cannot be read yet; empty when it can.
+        request: The argument of its runs; None when it is refused, or when no run will start any more.
+        wanted: When its runs start; None for `runOnce`.
+        schedule: The schedule that exists.
+        target: The whole schedule as it should be, given the one that exists.
+        once: The workflow of the one run, with `runOnce`.
+        gone: Runs to be recorded in the place of a worker that cannot.
+        open_runs: Ids of workflows that have to end before the object may go.
+        workers: Whether its pool has workers; None when that is not known.
+        unreachable: Temporal does not answer, and the deletion has waited long enough for it.
+        patience: How long a deletion waits.
+    """
+
+    obj: Object
+    now: datetime
+    spec: GooseJobSpec | None = None
+    refused: Refused | None = None
+    waiting: str = ""
+    request: RunRequest | None = None
+    wanted: WantedSchedule | None = None
+    schedule: Described | None = None
+    target: Schedule | None = None
+    once: RunState | None = None
+    gone: tuple[GoneRun, ...] = ()
+    open_runs: tuple[str, ...] = ()
+    workers: bool | None = None
+    unreachable: bool = False
+    patience: timedelta = field(default=timedelta(0))
+
+    @property
+    def ref(self) -> GooseJobRef:
+        """Which GooseJob."""
+        return ref_of(self.obj)
+
+    @property
+    def generation(self) -> int:
+        """The generation of its spec."""
+        return int(self.obj["metadata"].get("generation", 0))
+
+    @property
+    def deleting(self) -> bool:
+        """Whether somebody deleted it."""
+        return "deletionTimestamp" in self.obj["metadata"]
+
+    @property
+    def has_finalizer(self) -> bool:
+        """Whether it waits for us before it goes."""
+        return names.FINALIZER in self.obj["metadata"].get("finalizers", [])
+
+    @property
+    def overdue(self) -> bool:
+        """Whether its deletion has waited as long as it may."""
+        since = datetime.fromisoformat(self.obj["metadata"]["deletionTimestamp"])
+        return self.now - since >= self.patience
+
+    @property
+    def completed(self) -> bool:
+        """Whether its one run has been."""
+        return has_run(read_status(self.obj))
+
+
+def ref_of(obj: Object) -> GooseJobRef:
+    """Which GooseJob an object is."""
+    meta = obj["metadata"]
+    return GooseJobRef(namespace=meta["namespace"], name=meta["name"], uid=meta["uid"])
+
+
+def has_run(status: GooseJobStatus) -> bool:
+    """Whether the one run of a `runOnce` GooseJob is on record: then it never starts again."""
+    recorded = (*status.recent_runs, *((status.last_run,) if status.last_run else ()))
+    return status.completion_time is not None or any(run.trigger is Trigger.ONCE for run in recorded)
+
+
+def _paused(seen: Observation) -> Schedule | None:
+    """The schedule as it is, but paused where `spec.suspend` says so: that works whatever else is wrong."""
+    suspend = (seen.obj.get("spec") or {}).get("suspend") is True
+    return paused(seen.schedule.schedule) if suspend and seen.schedule else None
+
+
+class Observer:
+    """Looks at one GooseJob at a time.
+
+    Args:
+        temporal: To look at its schedule and runs.
+        recipes: To read its recipe.
+        backend: Knows which pools have workers.
+        patience: How long a deletion waits for Temporal and for runs to end.
+    """
+
+    def __init__(self, temporal: Temporal, recipes: Recipes, backend: Backend, patience: timedelta) -> None:
+        self._temporal = temporal
+        self._recipes = recipes
+        self._backend = backend
+        self._patience = patience
+
+    async def observe(self, obj: Object) -> Observation:
+        """Look at a GooseJob.
+
+        Raises:
+            ClientError: Kubernetes or Temporal did not answer.
+        """
+        seen = Observation(obj=obj, now=datetime.now(UTC), patience=self._patience)
+        if seen.deleting:
+            return await self._leaving(seen)
+        self._backend.check()
+        if seen.has_finalizer:
+            seen = replace(seen, schedule=await self._temporal.describe(seen.ref))
+        seen = replace(seen, gone=await self._gone(seen))
+        try:
+            spec = desired.read(obj)
+            seen = replace(seen, spec=spec, workers=await self._backend.workers(spec.execution.pool))
+            return await (self._once(seen, spec) if spec.run_once else self._scheduled(seen, spec))
+        except Refused as refused:
+            return replace(seen, refused=refused, target=_paused(seen))
+        except WaitingForWorker as waiting:
+            return replace(seen, waiting=str(waiting))
+
+    async def _scheduled(self, seen: Observation, spec: GooseJobSpec) -> Observation:
+        times = desired.times(spec)
+        recipe = await self._recipe(seen, spec)
+        request = desired.request(seen.ref, seen.generation, spec, recipe)
+        wanted = WantedSchedule(
+            times=times,
+            request=request,
+            suspend=spec.suspend,
+            catch_up=timedelta(seconds=spec.starting_deadline_seconds),
+        )
+        target = await self._temporal.wanted(wanted, seen.schedule)
+        return replace(seen, request=request, wanted=wanted, target=target)
+
+    async def _once(self, seen: Observation, spec: GooseJobSpec) -> Observation:
+        if seen.completed:
+            return seen
+        ref = seen.ref
+        workflow_id = names.once_workflow_id(ref.namespace, ref.name, ref.uid)
+        state = await self._temporal.run_state(workflow_id) if seen.has_finalizer else None
+        if state is None:
+            recipe = await self._recipe(seen, spec)
+            return replace(seen, request=desired.request(ref, seen.generation, spec, recipe))
+        if state.open:
+            return replace(seen, once=state)
+        unannounced = ActiveRun(
+            id=names.ONCE_RUN_ID, workflow_id=workflow_id, trigger=Trigger.ONCE, start_time=state.start_time
+        )
+        return replace(
+            seen, once=state, gone=seen.gone or (GoneRun(run=unannounced, state=state, announced=False),)
+        )
+
+    async def _recipe(self, seen: Observation, spec: GooseJobSpec) -> RecipeSnapshot:
+        applied = seen.schedule.request if seen.schedule else None
+        known = applied.recipe if applied and applied.generation == seen.generation else None
+        return await self._recipes.snapshot(seen.ref, spec, known, seen.workers)
+
+    async def _gone(self, seen: Observation) -> tuple[GoneRun, ...]:
+        """The runs in `status.active` whose workflow cannot record them any more."""
+        gone = []
+        for run in read_status(seen.obj).active:
+            state = await self._temporal.run_state(run.workflow_id)
+            if state is None or not state.open:
+                gone.append(GoneRun(run=run, state=state))
+        return tuple(gone)
+
+    async def _leaving(self, seen: Observation) -> Observation:
+        if not seen.has_finalizer:
+            return seen
+        try:
+            self._backend.check()
+            schedule = await self._temporal.describe(seen.ref)
+            ids = {found.id async for found in self._temporal.open_runs(seen.ref.uid)}
+            ids |= {id_ for id_ in self._suspects(seen, schedule) if await self._is_open(id_)}
+            pool = str(((seen.obj.get("spec") or {}).get("execution") or {}).get("pool", "default"))
+            workers = await self._backend.workers(pool)
+        except TemporalUnavailable:
+            if not seen.overdue:
+                raise
+            return replace(seen, unreachable=True)
+        return replace(seen, schedule=schedule, open_runs=tuple(sorted(ids)), workers=workers)
+
+    def _suspects(self, seen: Observation, schedule: Described | None) -> set[str]:
+        """Runs that Temporal's index may not show yet."""
+        ref = seen.ref
+        known = {run.workflow_id for run in read_status(seen.obj).active}
+        known.add(names.once_workflow_id(ref.namespace, ref.name, ref.uid))
+        return known | set(schedule.workflow_ids if schedule else ())
+
+    async def _is_open(self, workflow_id: str) -> bool:
+        state = await self._temporal.run_state(workflow_id)
+        return state is not None and state.open

@@ -1,0 +1,150 @@
+"""What to do about a GooseJob, from one look at it: a short list of steps. Pure."""
+
+from dataclasses import dataclass
+
+from temporalio.api.schedule.v1 import Schedule
+
+from goosejobs.model.run import RunRequest
+from goosejobs_operator.observe import GoneRun, Observation
+from goosejobs_operator.schedule import WantedSchedule, differences, schedule_id
+
+STILL_LEAVING_SECONDS = 1.0
+"""About as long as Temporal's index lags: a run that started during the deletion is seen by the next look."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddFinalizer:
+    """Make the object wait for us when it is deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveFinalizer:
+    """Let the object go."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreateSchedule:
+    """Create the schedule that is missing."""
+
+    wanted: WantedSchedule
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateSchedule:
+    """Replace the schedule in one step, unless somebody changed it since it was looked at."""
+
+    id: str
+    to: Schedule
+    token: bytes
+    parts: tuple[str, ...]
+    """What differs, for the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteSchedule:
+    """Delete the schedule."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartOnce:
+    """Start the one run of a `runOnce` GooseJob."""
+
+    request: RunRequest
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRun:
+    """Ask a run to end."""
+
+    workflow_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TerminateRun:
+    """End a run's workflow that no worker ends."""
+
+    workflow_id: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloseRecord:
+    """Record the end of a run whose workflow cannot do so any more."""
+
+    gone: GoneRun
+
+
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """Something is under way: look again, and write no final word yet."""
+
+    seconds: float
+
+
+Step = (
+    AddFinalizer
+    | RemoveFinalizer
+    | CreateSchedule
+    | UpdateSchedule
+    | DeleteSchedule
+    | StartOnce
+    | CancelRun
+    | TerminateRun
+    | CloseRecord
+    | LookAgain
+)
+
+
+def plan(seen: Observation) -> list[Step]:
+    """The steps, in order; empty when everything is as it should be."""
+    if seen.deleting:
+        return _let_go(seen) if seen.has_finalizer else []
+    if seen.gone:
+        return [*(CloseRecord(gone) for gone in seen.gone), LookAgain(0)]
+    if seen.spec and seen.spec.run_once:
+        return _run_once(seen)
+    return _keep_schedule(seen)
+
+
+def _run_once(seen: Observation) -> list[Step]:
+    due = seen.request is not None and seen.once is None and not seen.completed
+    if not due or seen.request is None or (seen.spec and seen.spec.suspend):
+        return []
+    return [*_finalizer(seen), StartOnce(seen.request)]
+
+
+def _keep_schedule(seen: Observation) -> list[Step]:
+    """Bad input changes nothing and loses nothing: then there is no target but, perhaps, a pause."""
+    if seen.schedule is None:
+        return [*_finalizer(seen), CreateSchedule(seen.wanted)] if seen.wanted else []
+    if seen.target is None:
+        return []
+    parts = differences(seen.schedule.schedule, seen.target)
+    if not parts:
+        return []
+    return [UpdateSchedule(schedule_id(seen.ref), seen.target, seen.schedule.token, tuple(parts))]
+
+
+def _finalizer(seen: Observation) -> list[Step]:
+    return [] if seen.has_finalizer else [AddFinalizer()]
+
+
+def _let_go(seen: Observation) -> list[Step]:
+    """First the schedule, then the runs until none is left, then the object."""
+    if seen.unreachable:
+        return [RemoveFinalizer()]
+    steps: list[Step] = [DeleteSchedule(schedule_id(seen.ref))] if seen.schedule else []
+    steps += [_end(seen, workflow_id) for workflow_id in seen.open_runs]
+    if not steps:
+        return [RemoveFinalizer()]
+    return [*steps, LookAgain(STILL_LEAVING_SECONDS)]
+
+
+def _end(seen: Observation, workflow_id: str) -> Step:
+    if seen.overdue:
+        return TerminateRun(workflow_id, "its GooseJob was deleted, and the run did not end in time")
+    if seen.workers is False:
+        return TerminateRun(workflow_id, "its GooseJob was deleted, and its pool has no worker to end it")
+    return CancelRun(workflow_id)

@@ -1,0 +1,150 @@
+"""One reconcile of one GooseJob: observe, plan, execute, derive its status. The same for every cause."""
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from goosejobs.clients.errors import ClientError, Conflict, NotFound, Unavailable
+from goosejobs.clients.kube import Object
+from goosejobs.lifecycle import read_spec
+from goosejobs.model import names
+from goosejobs.model.reasons import ReadyReason, StalledReason
+from goosejobs_operator import metrics, status
+from goosejobs_operator.backend import Backend
+from goosejobs_operator.execute import Executor
+from goosejobs_operator.known import Known, mark_of
+from goosejobs_operator.kube import OperatorKube
+from goosejobs_operator.observe import Observation, Observer
+from goosejobs_operator.plan import LookAgain, RemoveFinalizer, Step, plan
+from goosejobs_operator.queue import Key
+from goosejobs_operator.temporal import TemporalUnavailable
+
+log = logging.getLogger(__name__)
+
+NEXT_GRACE_SECONDS = 10.0
+"""A worker that starts a run writes the next due time; if none did for so long, the operator does."""
+
+MISSING_SECONDS = 15.0
+"""How often a recipe is looked for that is not there yet."""
+
+OVERDUE_SECONDS = 15.0
+"""How often a deletion that waits for Temporal is looked at, to see whether it has waited long enough."""
+
+
+def until_due(obj: Object, now: datetime) -> float | None:
+    """In how many seconds `status.nextScheduleTime` will have passed unnoticed; None when there is none."""
+    text = (obj.get("status") or {}).get("nextScheduleTime")
+    if not text:
+        return None
+    try:
+        due = datetime.fromisoformat(text)
+        return (due - now).total_seconds() + NEXT_GRACE_SECONDS
+    except (ValueError, TypeError):
+        return 0.0
+
+
+class Reconciler:
+    """Reconciles the GooseJob of a key; the queue calls it."""
+
+    def __init__(
+        self,
+        kube: OperatorKube,
+        observer: Observer,
+        executor: Executor,
+        backend: Backend,
+        known: Known,
+        active: Callable[[], bool],
+    ) -> None:
+        self._kube = kube
+        self._observer = observer
+        self._executor = executor
+        self._backend = backend
+        self._known = known
+        self._active = active
+
+    async def __call__(self, key: Key, tries: int) -> float | None:
+        """Reconcile.
+
+        Args:
+            key: Whose.
+            tries: How many tries have failed since one succeeded.
+
+        Returns:
+            Seconds after which to look again, or None.
+
+        Raises:
+            ClientError: It is to be tried again.
+        """
+        if not self._active():
+            raise Unavailable("this replica is not the active one")
+        try:
+            obj = await self._kube.get_goosejob(*key)
+        except NotFound:
+            self._known.forget(key)
+            return None
+        now = datetime.now(UTC)
+        left = until_due(obj, now)
+        if self._known.is_settled(key, mark_of(obj)) and (left is None or left > 0):
+            return left
+        self._refer(key, obj)
+        try:
+            return await self._reconcile(key, obj)
+        except Conflict:
+            raise
+        except Exception as error:
+            if not isinstance(error, TemporalUnavailable) or not self._backend.down:
+                if tries >= 1:
+                    await self._write(obj, status.derive_failing(obj, _reason(error), _sentence(error), now))
+                raise
+            reason = ReadyReason.TEMPORAL_UNAVAILABLE
+            await self._write(obj, status.derive_failing(obj, reason, self._backend.down, now))
+            # When Temporal is back, everything is looked at again; a deletion may not wait for that.
+            return OVERDUE_SECONDS if "deletionTimestamp" in obj["metadata"] else None
+
+    async def _reconcile(self, key: Key, obj: Object) -> float | None:
+        seen = await self._observer.observe(obj)
+        steps = plan(seen)
+        obj = await self._executor.execute(steps, seen)
+        if any(isinstance(step, RemoveFinalizer) for step in steps):
+            self._known.forget(key)
+            return None
+        return await self._conclude(key, obj, seen, steps)
+
+    async def _conclude(self, key: Key, obj: Object, seen: Observation, steps: list[Step]) -> float | None:
+        again = next((step.seconds for step in steps if isinstance(step, LookAgain)), None)
+        if again == 0:
+            return again
+        wanted = status.derive(seen)
+        written = await self._write(obj, wanted)
+        if again is not None:
+            return again
+        if seen.waiting or (seen.refused and seen.refused.reason is StalledReason.RECIPE_NOT_FOUND):
+            return MISSING_SECONDS
+        self._known.settle(key, mark_of(written))
+        return until_due(written, seen.now)
+
+    async def _write(self, obj: Object, wanted: dict[str, object] | None) -> Object:
+        if wanted is None:
+            return obj
+        metrics.STATUS_WRITES.inc()
+        return await self._kube.apply_status(obj, wanted, names.OPERATOR_MANAGER)
+
+    def _refer(self, key: Key, obj: Object) -> None:
+        spec = read_spec(obj)
+        if spec is None:
+            self._known.see(key)
+            return
+        source = spec.recipe.config_map_key_ref
+        self._known.refer(key, spec.execution.pool, source.name if source else None)
+
+
+def _reason(error: Exception) -> ReadyReason:
+    if isinstance(error, TemporalUnavailable):
+        return ReadyReason.TEMPORAL_UNAVAILABLE
+    return ReadyReason.PROGRESSING
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, ClientError):
+        return str(error)
+    return f"The operator met an unexpected {type(error).__name__} and tries again; its log tells more."

@@ -1,0 +1,154 @@
+"""The whole list, looked at again now and then: repairs what no event tells of, and removes orphans."""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from goosejobs.clients.errors import ClientError, NotFound
+from goosejobs.clients.kube import Object
+from goosejobs_operator import metrics
+from goosejobs_operator.backend import Backend
+from goosejobs_operator.health import Pulse, version_number
+from goosejobs_operator.known import Known, key_of, mark_of
+from goosejobs_operator.kube import OperatorKube
+from goosejobs_operator.queue import WorkQueue
+from goosejobs_operator.temporal import Found, Temporal
+
+log = logging.getLogger(__name__)
+
+PACE_SECONDS = 0.02
+"""Between two objects: a resync of thousands of them must not look like a flood to Temporal."""
+
+RETRY_SECONDS = 5.0
+
+
+class Resync:
+    """Goes through everything, at the start and then every so often.
+
+    Args:
+        namespaces: To list; empty: all.
+        seconds: How often.
+    """
+
+    def __init__(
+        self,
+        kube: OperatorKube,
+        temporal: Temporal,
+        backend: Backend,
+        known: Known,
+        queue: WorkQueue,
+        pulse: Pulse,
+        namespaces: list[str],
+        seconds: float,
+        active: Callable[[], bool],
+    ) -> None:
+        self._kube = kube
+        self._temporal = temporal
+        self._backend = backend
+        self._known = known
+        self._queue = queue
+        self._pulse = pulse
+        self._namespaces: list[str | None] = [*namespaces] or [None]
+        self._seconds = seconds
+        self._active = active
+        self._first = True
+        self._soon = asyncio.Event()
+
+    def soon(self) -> None:
+        """Do not wait for the next one's time."""
+        self._soon.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            delay = self._seconds
+            try:
+                await self.once()
+            except ClientError as error:
+                log.warning("resync failed, trying again: %s", error)
+                delay = min(RETRY_SECONDS, delay)
+            try:
+                async with asyncio.timeout(delay):
+                    await self._soon.wait()
+            except TimeoutError:
+                pass
+            self._soon.clear()
+
+    async def once(self) -> None:
+        """Go through everything once.
+
+        Raises:
+            ClientError: Something did not answer; what was found is in the queue all the same.
+        """
+        uids = await self._look_at_all()
+        if self._active() and not self._backend.down:
+            await self._sweep(uids)
+        metrics.LAST_RESYNC.set(time.time())
+
+    async def _look_at_all(self) -> set[str]:
+        """List, and have each object looked at again."""
+        uids: set[str] = set()
+        newest: dict[str, int] = {}
+        phases: Counter[str] = Counter()
+        unlisted = set(self._known.keys())
+        for namespace in self._namespaces:
+            async for page in self._kube.list_goosejobs(namespace):
+                for obj in page:
+                    meta = obj["metadata"]
+                    uids.add(meta["uid"])
+                    unlisted.discard(key_of(obj))
+                    newest[meta["namespace"]] = max(
+                        newest.get(meta["namespace"], 0), version_number(meta["resourceVersion"])
+                    )
+                    phases[(obj.get("status") or {}).get("phase") or "Pending"] += 1
+                    await self._look_at(obj)
+        self._pulse.listed(newest)
+        self._first = False
+        for key in unlisted:
+            self._queue.add(key)
+        self._backend.keep_pools(self._known.pools())
+        _count(phases)
+        return uids
+
+    async def _look_at(self, obj: Object) -> None:
+        key = key_of(obj)
+        if self._first and self._known.is_settled(key, mark_of(obj)):
+            return
+        self._known.unsettle(key)
+        self._queue.add(key)
+        await asyncio.sleep(PACE_SECONDS)
+
+    async def _sweep(self, uids: set[str]) -> None:
+        """Remove what is left in Temporal of GooseJobs of ours that are surely gone."""
+        async for found in self._temporal.schedules():
+            if found.uid not in uids and await self._is_orphan(found):
+                await self._temporal.delete(found.id)
+                metrics.SWEPT.labels("schedule").inc()
+                log.warning("deleted schedule %s, whose GooseJob is gone", found.id)
+        async for found in self._temporal.open_runs():
+            if found.uid not in uids and await self._is_orphan(found):
+                await self._temporal.cancel(found.id)
+                metrics.SWEPT.labels("run").inc()
+                log.warning("cancelled run %s, whose GooseJob is gone", found.id)
+
+    async def _is_orphan(self, found: Found) -> bool:
+        """Whether its GooseJob is gone, in a namespace that we serve; it may be younger than our list."""
+        _, namespace, name, uid, *_ = [*found.id.split("/"), "", "", ""]
+        if uid != found.uid or not self._serves(namespace):
+            return False
+        try:
+            obj = await self._kube.get_goosejob(namespace, name)
+        except NotFound:
+            return True
+        return bool(obj["metadata"]["uid"] != uid)
+
+    def _serves(self, namespace: str) -> bool:
+        return self._namespaces == [None] or namespace in self._namespaces
+
+
+def _count(phases: Counter[str]) -> None:
+    metrics.OBJECTS.clear()
+    for phase, number in phases.items():
+        metrics.OBJECTS.labels(phase).set(number)

@@ -1,0 +1,218 @@
+"""A Temporal schedule as the spec wants it, and how one that exists differs from that. Pure.
+
+The schedule is a projection of the GooseJob. It is compared as a whole with what is wanted, because a stored
+hash would not see what somebody edited in Temporal. One thing in it belongs to others: a pause of theirs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from google.protobuf.duration_pb2 import Duration
+from temporalio.api.common.v1 import Memo, Payload, Payloads, SearchAttributes, WorkflowType
+from temporalio.api.enums.v1 import ScheduleOverlapPolicy, TaskQueueKind
+from temporalio.api.schedule.v1 import (
+    IntervalSpec,
+    Range,
+    Schedule,
+    ScheduleAction,
+    SchedulePolicies,
+    ScheduleState,
+    StructuredCalendarSpec,
+)
+from temporalio.api.schedule.v1 import ScheduleSpec as ScheduleSpecProto
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflow.v1 import NewWorkflowExecutionInfo
+from temporalio.client import ScheduleRange, ScheduleSpec
+
+from goosejobs.model import names
+from goosejobs.model.run import GooseJobRef, RunRequest
+from goosejobs.model.spec import ConcurrencyPolicy
+
+NOTE_SUSPEND = "goosejobs: suspend"
+"""The note of a pause that is ours: only such a pause is lifted when `spec.suspend` is."""
+
+OVERLAP = {
+    ConcurrencyPolicy.FORBID: ScheduleOverlapPolicy.SCHEDULE_OVERLAP_POLICY_SKIP,
+    ConcurrencyPolicy.ALLOW: ScheduleOverlapPolicy.SCHEDULE_OVERLAP_POLICY_ALLOW_ALL,
+    ConcurrencyPolicy.REPLACE: ScheduleOverlapPolicy.SCHEDULE_OVERLAP_POLICY_CANCEL_OTHER,
+    ConcurrencyPolicy.QUEUE: ScheduleOverlapPolicy.SCHEDULE_OVERLAP_POLICY_BUFFER_ALL,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedSchedule:
+    """What the spec asks for.
+
+    Attributes:
+        times: When it fires.
+        request: The argument of each run.
+        suspend: `spec.suspend`.
+        catch_up: `spec.startingDeadlineSeconds`: how late a due time is still acted on.
+    """
+
+    times: ScheduleSpec
+    request: RunRequest
+    suspend: bool
+    catch_up: timedelta
+
+    @property
+    def id(self) -> str:
+        """The schedule's id, also the stem of its runs' workflow ids."""
+        return schedule_id(self.request.goosejob)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """A schedule that exists in Temporal.
+
+    Attributes:
+        schedule: The whole of it, as the server gave it.
+        token: Makes an update fail if somebody changed the schedule after this description.
+        request: Its argument; None when it is not one of ours any more.
+        skipped: Due times that did not take place because a run was active.
+        missed: Due times that passed beyond the catch-up window.
+        workflow_ids: Its running and its latest runs.
+    """
+
+    schedule: Schedule
+    token: bytes = b""
+    request: RunRequest | None = None
+    skipped: int = 0
+    missed: int = 0
+    workflow_ids: tuple[str, ...] = field(default=())
+
+
+def schedule_id(ref: GooseJobRef) -> str:
+    """The id of a GooseJob's schedule."""
+    return names.schedule_id(ref.namespace, ref.name, ref.uid)
+
+
+def build(
+    wanted: WantedSchedule,
+    argument: Sequence[Payload],
+    attributes: SearchAttributes,
+    memo: Memo,
+    old: ScheduleState | None = None,
+) -> Schedule:
+    """The whole schedule as it should be.
+
+    Args:
+        wanted: What the spec asks for.
+        argument: `wanted.request`, encoded.
+        attributes: The search attributes of its runs.
+        memo: The memo of its runs.
+        old: The state of the schedule that exists, of which other people's part is kept.
+    """
+    action = NewWorkflowExecutionInfo(
+        workflow_id=wanted.id,
+        workflow_type=WorkflowType(name=names.WORKFLOW_TYPE),
+        task_queue=TaskQueue(name=names.task_queue(wanted.request.pool)),
+        input=Payloads(payloads=argument),
+        search_attributes=attributes,
+        memo=memo,
+    )
+    return Schedule(
+        spec=_times(wanted.times),
+        action=ScheduleAction(start_workflow=action),
+        policies=SchedulePolicies(
+            overlap_policy=OVERLAP[wanted.request.concurrency_policy],
+            catchup_window=_duration(wanted.catch_up),
+        ),
+        state=merged_state(old or ScheduleState(), suspend=wanted.suspend),
+    )
+
+
+def _times(spec: ScheduleSpec) -> ScheduleSpecProto:
+    """The SDK's spec as the message it sends. The SDK sends no conflict token, so we speak in messages."""
+    fields = ("second", "minute", "hour", "day_of_month", "month", "year", "day_of_week")
+    return ScheduleSpecProto(
+        structured_calendar=[
+            StructuredCalendarSpec(
+                comment=calendar.comment or "",
+                **{name: _ranges(getattr(calendar, name)) for name in fields},
+            )
+            for calendar in spec.calendars
+        ],
+        interval=[
+            IntervalSpec(interval=_duration(each.every), phase=_duration(each.offset or timedelta(0)))
+            for each in spec.intervals
+        ],
+        timezone_name=spec.time_zone_name or "",
+    )
+
+
+def _ranges(ranges: Sequence[ScheduleRange]) -> list[Range]:
+    return [Range(start=each.start, end=each.end, step=each.step) for each in ranges]
+
+
+def _duration(delta: timedelta) -> Duration:
+    duration = Duration()
+    duration.FromTimedelta(delta)
+    return duration
+
+
+def merged_state(old: ScheduleState, *, suspend: bool) -> ScheduleState:
+    """Pause or resume for `spec.suspend`; another's pause, notes and limits are left alone."""
+    state = ScheduleState()
+    state.CopyFrom(old)
+    if suspend and not old.paused:
+        state.paused, state.notes = True, NOTE_SUSPEND
+    elif not suspend and old.paused and old.notes == NOTE_SUSPEND:
+        state.paused, state.notes = False, ""
+    return state
+
+
+def paused(schedule: Schedule) -> Schedule:
+    """The same schedule, paused for `spec.suspend`."""
+    same = Schedule()
+    same.CopyFrom(schedule)
+    same.state.CopyFrom(merged_state(schedule.state, suspend=True))
+    return same
+
+
+def foreign_pause(described: Described) -> str | None:
+    """The note of a pause that somebody made in Temporal; None when it is not paused, or by us."""
+    state = described.schedule.state
+    return None if not state.paused or state.notes == NOTE_SUSPEND else state.notes or "without a note"
+
+
+def differences(described: Schedule, wanted: Schedule) -> list[str]:
+    """Which parts of a schedule that exists are not as wanted: `spec`, `action`, `policies`, `state`."""
+    left, right = _canonical(described), _canonical(wanted)
+    return [
+        part
+        for part in ("spec", "action", "policies", "state")
+        if getattr(left, part) != getattr(right, part)
+    ]
+
+
+def _canonical(schedule: Schedule) -> Schedule:
+    """The same schedule with what the server fills in filled in."""
+    same = Schedule()
+    same.CopyFrom(schedule)
+    for calendar in (*same.spec.structured_calendar, *same.spec.exclude_structured_calendar):
+        fields = (
+            calendar.second,
+            calendar.minute,
+            calendar.hour,
+            calendar.day_of_month,
+            calendar.month,
+            calendar.year,
+            calendar.day_of_week,
+        )
+        for ranges in fields:
+            for each in ranges:
+                each.end, each.step = max(each.start, each.end), each.step or 1
+    for interval in same.spec.interval:
+        if not interval.HasField("phase"):
+            interval.phase.SetInParent()
+    if same.spec.timezone_name == "UTC":
+        same.spec.timezone_name = ""
+    action = same.action.start_workflow
+    action.task_queue.kind = TaskQueueKind.TASK_QUEUE_KIND_NORMAL
+    if not action.priority.ByteSize():
+        action.ClearField("priority")
+    if not same.policies.HasField("catchup_window"):
+        same.policies.catchup_window.SetInParent()
+    return same

@@ -1,0 +1,199 @@
+"""The operator's part of a GooseJob's status, from one look at it. Pure.
+
+It follows kstatus: Reconciling and Stalled stand there only while they are true, and every condition carries
+the generation it speaks of. A suspended, running or lately failed GooseJob is Ready: it is served as its spec
+says.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from goosejobs.clients.kube import Object
+from goosejobs.lifecycle import next_schedule_time, phase, read_status
+from goosejobs.model import names
+from goosejobs.model.reasons import ReadyReason
+from goosejobs.model.spec import GooseJobSpec
+from goosejobs.model.status import Condition, GooseJobStatus
+from goosejobs_operator.desired import Refused
+from goosejobs_operator.observe import Observation
+from goosejobs_operator.schedule import foreign_pause, schedule_id
+
+OWNED_CONDITIONS = frozenset({"Ready", "Reconciling", "Stalled", "Suspended", "WorkersAvailable"})
+_OWNED_FIELDS = frozenset(
+    {"observedGeneration", "phase", "displaySchedule", "scheduleId", "recipeDigest", "nextScheduleTime"}
+)
+_OWNED_COUNTS = ("skipped", "missed")
+_MAX_DISPLAY = 512
+_MAX_MESSAGE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A condition without its bookkeeping."""
+
+    type: str
+    status: Literal["True", "False", "Unknown"]
+    reason: str
+    message: str = ""
+
+
+def derive(seen: Observation) -> dict[str, Any] | None:
+    """All status fields that the operator's manager owns, after the steps of the plan were carried out.
+
+    Returns:
+        JSON; None when it is what the object has, so that nothing is to be written.
+    """
+    status = read_status(seen.obj)
+    _note_facts(status, seen)
+    suspended = _suspended(seen)
+    said = [*_readiness(seen, suspended), suspended, _workers(seen)]
+    status.conditions = _conditions(seen.obj, status, said, seen.now)
+    return _owned(seen.obj, status, seen.now)
+
+
+def derive_failing(obj: Object, reason: ReadyReason, why: str, now: datetime) -> dict[str, Any] | None:
+    """The same while it cannot be looked at: what was known stays, but need not be so any more.
+
+    Args:
+        obj: The object as it was read.
+        reason: What went wrong, in one word.
+        why: The same in a sentence.
+        now: The time of the look.
+    """
+    status = read_status(obj)
+    said = _in_progress(reason, why)
+    if "deletionTimestamp" in obj["metadata"]:
+        said = _in_progress(ReadyReason.DELETING, f"Waiting to remove it from Temporal: {why}")
+    said += [
+        Said(c.type, c.status, c.reason, c.message)
+        for c in status.conditions
+        if c.type in {"Suspended", "WorkersAvailable"}
+    ]
+    status.observed_generation = int(obj["metadata"].get("generation", 0))
+    status.conditions = _conditions(obj, status, said, now)
+    return _owned(obj, status, now)
+
+
+def _readiness(seen: Observation, suspended: Said) -> list[Said]:
+    if seen.deleting:
+        return _in_progress(ReadyReason.DELETING, _still_there(seen))
+    if seen.refused:
+        reason, message = seen.refused.reason, _refusal(seen, seen.refused)
+        return [Said("Ready", "False", reason, message), Said("Stalled", "True", reason, message)]
+    if seen.waiting:
+        return _in_progress(ReadyReason.WAITING_FOR_WORKER, seen.waiting)
+    if seen.spec and seen.spec.run_once and seen.completed:
+        return [Said("Ready", "True", ReadyReason.COMPLETED, "Its one run has ended.")]
+    if seen.spec and seen.spec.run_once and (seen.once or not seen.spec.suspend):
+        return [Said("Ready", "True", ReadyReason.STARTED, "Its one run has been started.")]
+    if suspended.status == "True":
+        return [Said("Ready", "True", ReadyReason.SUSPENDED, suspended.message)]
+    return [Said("Ready", "True", ReadyReason.SCHEDULED, "Temporal starts its runs when they are due.")]
+
+
+def _in_progress(reason: ReadyReason, message: str) -> list[Said]:
+    return [Said("Ready", "False", reason, message), Said("Reconciling", "True", reason, message)]
+
+
+def _still_there(seen: Observation) -> str:
+    if seen.open_runs:
+        return f"Waiting for {len(seen.open_runs)} run(s) to end: {', '.join(seen.open_runs[:3])}"
+    return "Removing it from Temporal."
+
+
+def _refusal(seen: Observation, refused: Refused) -> str:
+    message = refused.message
+    if seen.schedule is None:
+        return message
+    applied = seen.schedule.request.generation if seen.schedule.request else "an earlier one"
+    return (
+        f"{message}. Until this is mended, its schedule goes on as generation {applied} of the spec had it."
+    )
+
+
+def _suspended(seen: Observation) -> Said:
+    if (seen.obj.get("spec") or {}).get("suspend") is True:
+        return Said("Suspended", "True", ReadyReason.SUSPENDED, "spec.suspend is true: no new run starts.")
+    note = foreign_pause(seen.schedule) if seen.schedule and not seen.deleting else None
+    if note is not None:
+        message = (
+            f"The schedule was paused in Temporal ({note}): no new run starts until it is unpaused there."
+        )
+        return Said("Suspended", "True", "PausedInTemporal", message)
+    return Said("Suspended", "False", "NotSuspended")
+
+
+def _workers(seen: Observation) -> Said:
+    pool = seen.spec.execution.pool if seen.spec else "default"
+    if seen.workers is None:
+        return Said("WorkersAvailable", "Unknown", "NotChecked", f"The workers of pool {pool} are not known.")
+    if seen.workers:
+        return Said("WorkersAvailable", "True", "Polling", f"Pool {pool} has workers.")
+    message = f"No worker polls {names.task_queue(pool)}: its runs wait until one of pool {pool} does."
+    return Said("WorkersAvailable", "False", "NoWorkers", message)
+
+
+def _note_facts(status: GooseJobStatus, seen: Observation) -> None:
+    status.observed_generation = seen.generation
+    if seen.spec:
+        status.display_schedule = _display(seen.spec)
+        missing = seen.schedule is None and (seen.refused or seen.waiting)
+        status.schedule_id = None if missing else _temporal_id(seen, seen.spec)
+    applied = seen.schedule.request if seen.schedule else None
+    runs = seen.request or applied
+    if runs:
+        status.recipe_digest = runs.recipe.digest
+    if seen.schedule:
+        counts = status.counts
+        counts.skipped = max(counts.skipped, seen.schedule.skipped)
+        counts.missed = max(counts.missed, seen.schedule.missed)
+
+
+def _display(spec: GooseJobSpec) -> str:
+    return "once" if spec.run_once else "; ".join(spec.cron_expressions)[:_MAX_DISPLAY]
+
+
+def _temporal_id(seen: Observation, spec: GooseJobSpec) -> str:
+    ref = seen.ref
+    return names.once_workflow_id(ref.namespace, ref.name, ref.uid) if spec.run_once else schedule_id(ref)
+
+
+def _conditions(obj: Object, status: GooseJobStatus, said: list[Said], now: datetime) -> list[Condition]:
+    """Ours as said, each with the time at which it last changed, and everybody else's as they are."""
+    before = {c.type: c for c in status.conditions}
+    ours = []
+    for each in said:
+        old = before.get(each.type)
+        unchanged = old is not None and old.status == each.status
+        ours.append(
+            Condition(
+                type=each.type,
+                status=each.status,
+                reason=str(each.reason),
+                message=each.message[:_MAX_MESSAGE],
+                last_transition_time=old.last_transition_time
+                if old and unchanged
+                else now.replace(microsecond=0),
+                observed_generation=int(obj["metadata"].get("generation", 0)),
+            )
+        )
+    return ours + [c for c in status.conditions if c.type not in OWNED_CONDITIONS]
+
+
+def _owned(obj: Object, status: GooseJobStatus, now: datetime) -> dict[str, Any] | None:
+    status.phase = phase(obj, status)
+    paused = any(c.type == "Suspended" and c.status == "True" for c in status.conditions)
+    fires = status.schedule_id is not None and not paused
+    status.next_schedule_time = next_schedule_time(obj, now) if fires else ""
+    wanted = _plain(status)
+    return None if wanted == _plain(read_status(obj)) else wanted
+
+
+def _plain(status: GooseJobStatus) -> dict[str, Any]:
+    whole = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+    plain = {name: value for name, value in whole.items() if name in _OWNED_FIELDS}
+    plain["counts"] = {name: whole["counts"][name] for name in _OWNED_COUNTS}
+    ours = [c for c in whole["conditions"] if c["type"] in OWNED_CONDITIONS]
+    plain["conditions"] = sorted(ours, key=lambda c: str(c["type"]))
+    return plain

@@ -1,0 +1,356 @@
+"""The calls that the operator makes to Temporal; nothing else of the operator speaks to it.
+
+Every error comes out as one of `goosejobs.clients.errors`, Unavailable ones as `TemporalUnavailable`.
+"""
+
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from temporalio.api.common.v1 import Memo, Payload, SearchAttributes
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.schedule.v1 import Schedule
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import (
+    CreateScheduleRequest,
+    DeleteScheduleRequest,
+    DescribeScheduleRequest,
+    DescribeTaskQueueRequest,
+    UpdateScheduleRequest,
+)
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
+from temporalio.common import (
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.converter import PayloadConverter, encode_search_attributes
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+
+from goosejobs.clients import temporal as shared
+from goosejobs.clients.errors import ClientError, Conflict, NotFound, Unavailable
+from goosejobs.model import names
+from goosejobs.model.run import GooseJobRef, RecipeFile, RunRequest
+from goosejobs_operator import metrics, schedule
+from goosejobs_operator.schedule import Described, WantedSchedule
+
+_TIMEOUT = timedelta(seconds=10)
+_PROBE_TIMEOUT = timedelta(seconds=3)
+_READ_RECIPE_TIMEOUT = timedelta(seconds=20)
+_CLUSTER = "goosejobs-cluster"
+_POLL_AGE: Final = timedelta(seconds=90)
+"""A worker polls at least once a minute; one that has not for this long is gone."""
+
+
+class TemporalUnavailable(Unavailable):
+    """Temporal does not answer now."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """A run's workflow.
+
+    Attributes:
+        open: It has not ended.
+        terminated: It was ended from outside, so that it could not record its end.
+        start_time: When it started.
+        close_time: When it ended.
+    """
+
+    open: bool
+    terminated: bool
+    start_time: datetime
+    close_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Something in Temporal that says it belongs to a GooseJob of this cluster."""
+
+    id: str
+    uid: str
+
+
+class UnreadableRecipe(ClientError):
+    """A worker looked at `spec.recipe.path` and cannot read it; str() says why."""
+
+
+@contextmanager
+def _call(name: str, subject: str = "") -> Iterator[None]:
+    try:
+        with (
+            metrics.timed(metrics.TEMPORAL_SECONDS.labels(name.replace(" ", "_"))),
+            shared.translated(f"{name} {subject}".strip()),
+        ):
+            yield
+    except Unavailable as error:
+        raise TemporalUnavailable(str(error), error.retry_after) from error
+    except RuntimeError as error:
+        # The SDK's way to say that a client which connects late could not.
+        raise TemporalUnavailable(f"Temporal: cannot {name}: {error}") from error
+
+
+class Temporal:
+    """One Temporal namespace.
+
+    Args:
+        client: Connected, or connecting at its first call.
+        cluster: Tells Kubernetes clusters that share the Temporal namespace apart.
+    """
+
+    def __init__(self, client: Client, cluster: str) -> None:
+        self._client = client
+        self._cluster = cluster
+
+    # schedules
+
+    async def describe(self, ref: GooseJobRef) -> Described | None:
+        """The GooseJob's schedule; None when there is none."""
+        id_ = schedule.schedule_id(ref)
+        request = DescribeScheduleRequest(namespace=self._client.namespace, schedule_id=id_)
+        try:
+            with _call("describe schedule", id_):
+                found = await self._client.workflow_service.describe_schedule(
+                    request, retry=True, timeout=_TIMEOUT
+                )
+        except NotFound:
+            return None
+        runs = [run.workflow_id for run in found.info.running_workflows]
+        runs += [recent.start_workflow_result.workflow_id for recent in found.info.recent_actions]
+        return Described(
+            schedule=found.schedule,
+            token=found.conflict_token,
+            request=await self._argument(found.schedule),
+            skipped=found.info.overlap_skipped,
+            missed=found.info.missed_catchup_window,
+            workflow_ids=tuple(dict.fromkeys(runs)),
+        )
+
+    async def _argument(self, described: Schedule) -> RunRequest | None:
+        payloads = described.action.start_workflow.input.payloads
+        try:
+            (request,) = await self._client.data_converter.decode(payloads, [RunRequest])
+        except Exception:  # noqa: BLE001 - whatever somebody put there: it is not ours, and is replaced
+            return None
+        return request if isinstance(request, RunRequest) else None
+
+    async def wanted(self, wanted: WantedSchedule, old: Described | None) -> Schedule:
+        """The whole schedule as it should be, given the one that exists."""
+        if old is not None and old.request == wanted.request:
+            argument = list(old.schedule.action.start_workflow.input.payloads)
+        else:
+            argument = await self._client.data_converter.encode([wanted.request])
+        return schedule.build(
+            wanted,
+            argument,
+            self._attributes(wanted.request.goosejob),
+            Memo(fields=self._memo()),
+            old.schedule.state if old else None,
+        )
+
+    async def create(self, wanted: WantedSchedule) -> None:
+        """Create the schedule.
+
+        Raises:
+            Conflict: There is one already.
+        """
+        request = CreateScheduleRequest(
+            namespace=self._client.namespace,
+            schedule_id=wanted.id,
+            schedule=await self.wanted(wanted, None),
+            identity=self._client.identity,
+            request_id=str(uuid.uuid4()),
+            memo=Memo(fields=self._memo()),
+            search_attributes=self._attributes(wanted.request.goosejob),
+        )
+        with _call("create schedule", wanted.id):
+            await self._client.workflow_service.create_schedule(request, retry=True, timeout=_TIMEOUT)
+
+    async def update(self, id_: str, to: Schedule, token: bytes) -> None:
+        """Replace the schedule in one step.
+
+        Raises:
+            Conflict: Somebody changed it (paused it, say) after it was described, or removed it.
+        """
+        request = UpdateScheduleRequest(
+            namespace=self._client.namespace,
+            schedule_id=id_,
+            schedule=to,
+            conflict_token=token,
+            identity=self._client.identity,
+        )
+        try:
+            with _call("update schedule", id_):
+                await self._client.workflow_service.update_schedule(request, retry=True, timeout=_TIMEOUT)
+        except NotFound as error:
+            raise Conflict(str(error)) from error
+
+    async def delete(self, id_: str) -> None:
+        """Delete a schedule; one that is gone is as good."""
+        request = DeleteScheduleRequest(
+            namespace=self._client.namespace, schedule_id=id_, identity=self._client.identity
+        )
+        try:
+            with _call("delete schedule", id_):
+                await self._client.workflow_service.delete_schedule(request, retry=True, timeout=_TIMEOUT)
+        except NotFound:
+            return
+
+    async def schedules(self) -> AsyncIterator[Found]:
+        """All schedules of GooseJobs of this cluster."""
+        with _call("list schedules"):
+            query = f"{names.UID_ATTRIBUTE} IS NOT NULL"
+            async for each in await self._client.list_schedules(query=query, rpc_timeout=_TIMEOUT):
+                if self._ours(each.raw_entry.memo):
+                    yield Found(each.id, str(each.typed_search_attributes.get(shared.UID_KEY)))
+
+    # runs
+
+    async def start_once(self, request: RunRequest) -> None:
+        """Start the one run of a `runOnce` GooseJob; one that was started before is as good."""
+        ref = request.goosejob
+        id_ = names.once_workflow_id(ref.namespace, ref.name, ref.uid)
+        try:
+            with _call("start workflow", id_):
+                await self._client.start_workflow(
+                    names.WORKFLOW_TYPE,
+                    request,
+                    id=id_,
+                    task_queue=names.task_queue(request.pool),
+                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    memo=self._memo(),
+                    search_attributes=self._typed(ref),
+                    rpc_timeout=_TIMEOUT,
+                )
+        except WorkflowAlreadyStartedError:
+            return
+
+    async def run_state(self, workflow_id: str) -> RunState | None:
+        """A run's workflow; None when Temporal does not know it (any more)."""
+        try:
+            with _call("describe workflow", workflow_id):
+                found = await self._client.get_workflow_handle(workflow_id).describe(rpc_timeout=_TIMEOUT)
+        except NotFound:
+            return None
+        cut_short = {WorkflowExecutionStatus.TERMINATED, WorkflowExecutionStatus.TIMED_OUT}
+        return RunState(
+            open=found.close_time is None,
+            terminated=found.status in cut_short,
+            start_time=found.start_time,
+            close_time=found.close_time,
+        )
+
+    async def open_runs(self, uid: str | None = None) -> AsyncIterator[Found]:
+        """Workflows that have not ended: of one GooseJob, or (uid None) of all of this cluster.
+
+        Temporal's index lags about a second behind.
+        """
+        whose = f"{names.UID_ATTRIBUTE} IS NOT NULL" if uid is None else f"{names.UID_ATTRIBUTE} = '{uid}'"
+        with _call("list workflows"):
+            query = f"{whose} AND ExecutionStatus = 'Running'"
+            async for each in self._client.list_workflows(query, rpc_timeout=_TIMEOUT):
+                if self._ours(each.raw_info.memo):
+                    yield Found(each.id, str(each.typed_search_attributes.get(shared.UID_KEY)))
+
+    async def cancel(self, workflow_id: str) -> None:
+        """Ask a run to end; one that has ended is as good."""
+        try:
+            with _call("cancel workflow", workflow_id):
+                await self._client.get_workflow_handle(workflow_id).cancel(rpc_timeout=_TIMEOUT)
+        except NotFound:
+            return
+
+    async def terminate(self, workflow_id: str, why: str) -> None:
+        """End a run's workflow without its help; one that has ended is as good."""
+        try:
+            with _call("terminate workflow", workflow_id):
+                await self._client.get_workflow_handle(workflow_id).terminate(
+                    reason=why, rpc_timeout=_TIMEOUT
+                )
+        except NotFound:
+            return
+
+    # pools
+
+    async def has_workers(self, pool: str) -> bool:
+        """Whether any worker has polled the pool's task queue lately."""
+        request = DescribeTaskQueueRequest(
+            namespace=self._client.namespace,
+            task_queue=TaskQueue(name=names.task_queue(pool)),
+            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+        )
+        with _call("describe task queue", names.task_queue(pool)):
+            found = await self._client.workflow_service.describe_task_queue(
+                request, retry=False, timeout=_PROBE_TIMEOUT
+            )
+        oldest = datetime.now(UTC) - _POLL_AGE
+        return any(poller.last_access_time.ToDatetime(UTC) > oldest for poller in found.pollers)
+
+    async def read_recipe(self, ref: GooseJobRef, pool: str, path: str) -> RecipeFile:
+        """Let a worker of the pool read a file in its recipe folder.
+
+        Raises:
+            UnreadableRecipe: A worker cannot read it.
+            TimeoutError: No worker answered in time.
+        """
+        id_ = names.read_recipe_workflow_id(ref.namespace, ref.name, ref.uid)
+        try:
+            with _call("read recipe", path):
+                found: RecipeFile = await self._client.execute_workflow(
+                    names.READ_RECIPE_WORKFLOW_TYPE,
+                    path,
+                    id=id_,
+                    task_queue=names.task_queue(pool),
+                    result_type=RecipeFile,
+                    execution_timeout=_READ_RECIPE_TIMEOUT,
+                    id_conflict_policy=WorkflowIDConflictPolicy.TERMINATE_EXISTING,
+                    memo=self._memo(),
+                    rpc_timeout=_TIMEOUT,
+                )
+        except WorkflowFailureError as error:
+            if isinstance(error.cause, ApplicationError):
+                raise UnreadableRecipe(error.cause.message) from error
+            raise TimeoutError from error
+        else:
+            return found
+
+    # the server as a whole
+
+    async def probe(self) -> None:
+        """Find out whether Temporal answers and is set up.
+
+        Raises:
+            ClientError: Why not.
+        """
+        with _call("check health"):
+            healthy = await self._client.service_client.check_health(timeout=_PROBE_TIMEOUT)
+        if not healthy:
+            raise TemporalUnavailable("Temporal: it answers, and says that it does not serve")
+
+    async def prepare(self) -> None:
+        """Register our search attribute if it is missing.
+
+        Raises:
+            ClientError: Why not; the message says what to do.
+        """
+        with _call("prepare search attributes"):
+            await shared.ensure_search_attribute(self._client)
+
+    def _attributes(self, ref: GooseJobRef) -> SearchAttributes:
+        encoded = SearchAttributes()
+        encode_search_attributes(self._typed(ref), encoded)
+        return encoded
+
+    def _typed(self, ref: GooseJobRef) -> TypedSearchAttributes:
+        return TypedSearchAttributes([SearchAttributePair(shared.UID_KEY, ref.uid)])
+
+    def _memo(self) -> dict[str, Payload]:
+        """Whose it is. Not encrypted, so that it is the same each time and needs no key to be read."""
+        return {_CLUSTER: PayloadConverter.default.to_payload(self._cluster)}
+
+    def _ours(self, memo: Memo) -> bool:
+        return bool(self._cluster) and memo.fields.get(_CLUSTER) == self._memo()[_CLUSTER]
