@@ -1,0 +1,94 @@
+"""What is written down about a running platform, so that the next command finds it again."""
+
+import os
+import random
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from goosejobs_local.processes import Child
+
+_PORTS = range(20_000, 30_000)
+"""Below the ports that the kernel gives to outgoing connections, so that a part that is down for a moment
+finds its port free when it comes back."""
+
+
+class Recorded(BaseModel):
+    """A process of the platform.
+
+    Attributes:
+        pid: Its process id.
+        birth: See `processes.Child`.
+        digest: Of the command that started it: a part that should be started otherwise now is started again.
+        version: To show.
+        address: To show.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    pid: int
+    birth: str
+    digest: str
+    version: str
+    address: str
+
+    @property
+    def child(self) -> Child:
+        """The process."""
+        return Child(self.pid, self.birth)
+
+
+class State(BaseModel):
+    """The content of state.json.
+
+    Attributes:
+        ports: By name; chosen once, kept as long as the data directory has its data.
+        parts: By name.
+        steps: What was done once, by name, with the digest of the command that did it.
+        model: Where answers come from, for people.
+        ui: The address of Temporal's web pages, if they are served.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    ports: dict[str, int] = {}
+    parts: dict[str, Recorded] = {}
+    steps: dict[str, str] = {}
+    model: str = ""
+    ui: str = ""
+
+    def ensure_ports(self, names: Iterable[str]) -> None:
+        """Choose a port for each name that has none."""
+        for name in names:
+            if name not in self.ports:
+                self.ports[name] = _free_port(taken=set(self.ports.values()))
+
+
+def load(path: Path) -> State:
+    """Read the file; an empty state if there is none, or none that this version can read."""
+    try:
+        return State.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return State()
+
+
+def save(state: State, path: Path) -> None:
+    """Write the file whole or not at all."""
+    part = path.with_suffix(f".{os.getpid()}.part")
+    part.write_text(state.model_dump_json(indent=1))
+    part.replace(path)
+
+
+def _free_port(taken: set[int]) -> int:
+    while True:
+        port = random.choice(_PORTS)  # noqa: S311 -- no secret
+        if port in taken:
+            continue
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port

@@ -1,0 +1,75 @@
+"""Temporal's development server: one process, its data in one SQLite file, on loopback."""
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from goosejobs.model import names
+from goosejobs_local.parts import Part
+
+PORTS = ("temporal", "temporal-http", "temporal-ui", "temporal-metrics")
+NAMESPACE = "default"
+
+
+@dataclass(frozen=True)
+class Temporal:
+    """Where one Temporal server lives and how it is started.
+
+    Attributes:
+        home: Its data directory.
+        ports: A port for each name in PORTS.
+        binary: The Temporal CLI.
+        version: What the binary is, to show.
+        ui: Whether its web pages are served, too.
+    """
+
+    home: Path
+    ports: Mapping[str, int]
+    binary: Path
+    version: str
+    ui: bool = False
+
+    @property
+    def address(self) -> str:
+        """host:port of its gRPC API."""
+        return f"127.0.0.1:{self.ports['temporal']}"
+
+    @property
+    def ui_url(self) -> str:
+        """The address of its web pages."""
+        return f"http://127.0.0.1:{self.ports['temporal-ui']}"
+
+    def part(self) -> Part:
+        """The process."""
+        argv = [
+            str(self.binary), "server", "start-dev",
+            "--ip", "127.0.0.1",
+            "--port", str(self.ports["temporal"]),
+            "--http-port", str(self.ports["temporal-http"]),
+            "--metrics-port", str(self.ports["temporal-metrics"]),
+            "--db-filename", str(self.home / "temporal.db"),
+            "--namespace", NAMESPACE,
+            "--search-attribute", f"{names.UID_ATTRIBUTE}=Keyword",
+            "--log-level", "warn",
+            # Its own limit is 30 scheduled starts a second for each namespace.
+            "--dynamic-config-value", "worker.schedulerNamespaceStartWorkflowRPS=300",
+        ]  # fmt: skip
+        argv += ["--ui-port", str(self.ports["temporal-ui"])] if self.ui else ["--headless"]
+        return Part(
+            name="temporal",
+            argv=tuple(argv),
+            # It reads ~/.config/temporalio and TEMPORAL_* of whoever starts it: none of that is meant for it.
+            env={"TEMPORAL_CONFIG_FILE": "", "TEMPORAL_ENV": ""},
+            missing=self._missing,
+            version=self.version,
+            address=self.address,
+        )
+
+    def _missing(self) -> str | None:
+        """start-dev opens its port once namespace and search attributes are there."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.ports["temporal"]), timeout=1.0):
+                return None
+        except OSError as error:
+            return f"port {self.ports['temporal']}: {error}"

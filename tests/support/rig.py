@@ -1,0 +1,288 @@
+"""Starts the real parts that tests need, by the local platform's own code."""
+
+import dataclasses
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from goosejobs_local import converge, platform, processes, sides
+from goosejobs_local.converge import Ground
+from goosejobs_local.parts import Part
+from goosejobs_local.platform import Platform
+from goosejobs_local.processes import Child
+from goosejobs_local.progress import silent
+from goosejobs_local.resolve import Resolver
+from goosejobs_local.state import State
+
+_PREFIX = "goosejobs-test-"
+_LOG_LINES = 40
+_STOP_SECONDS = 20.0
+_END_SECONDS = 5.0
+
+live: list["Handle"] = []
+"""What tests use now; the ends of their logs go into the report of a test that fails."""
+
+
+@dataclass(frozen=True)
+class Handle:
+    """A process of ours that a test uses; as a context manager it is ended at the end, whatever its state.
+
+    Attributes:
+        name: `operator`, `worker`, ...
+        child: The process.
+        address: Where it serves; of operator and worker, host:port of /healthz and /metrics.
+        log_file: What it wrote.
+    """
+
+    name: str
+    child: Child
+    address: str
+    log_file: Path
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        live.remove(self)
+        processes.stop([self.child], _END_SECONDS)
+
+    @property
+    def pid(self) -> int:
+        return self.child.pid
+
+    @property
+    def alive(self) -> bool:
+        return self.child.alive
+
+    @property
+    def log(self) -> str:
+        """All that it wrote."""
+        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+    def kill9(self) -> None:
+        """SIGKILL to the process alone, not to what it started."""
+        self._end(signal.SIGKILL, 5)
+
+    def stop(self) -> None:
+        """SIGTERM to the process alone, and wait until it has ended by itself."""
+        self._end(signal.SIGTERM, _STOP_SECONDS)
+
+    def freeze(self) -> None:
+        """SIGSTOP to the process alone."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT to the process alone."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def _end(self, number: signal.Signals, seconds: float) -> None:
+        if self.alive:
+            os.kill(self.pid, number)
+        gone = processes.wait_until(lambda: not self.alive, seconds)
+        assert gone, f"{self.name} is still alive {seconds} s after {number.name}"
+
+
+class Rig:
+    """A platform, and what tests start beside it in its data directory.
+
+    Attributes:
+        home: The data directory.
+        platform: Kubernetes and Temporal.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.platform = Platform(home, Resolver().resolve(platform.SERVERS), audit=True)
+        self._numbers = itertools.count(1)
+        # What one test starts is not written into the state that all share; the mark finds it at the end.
+        self._private = Ground(mark=str(home), logs=home / "logs", state=State(), save=lambda: None)
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's."""
+        return self.platform.kubeconfig
+
+    @property
+    def temporal_address(self) -> str:
+        """host:port."""
+        return self.platform.temporal.address
+
+    @property
+    def audit_log(self) -> Path:
+        """The API server's: a JSON object for each request that changes something."""
+        return self.platform.control_plane.audit_log
+
+    def up(self) -> None:
+        """Start what does not run of Kubernetes and Temporal."""
+        with platform.lock(self.home):
+            self.platform.refresh()
+            self.platform.up()
+
+    def server(self, name: str) -> Handle:
+        """`etcd`, `kube-apiserver`, `kube-controller-manager` or `temporal`: to kill it or to freeze it."""
+        address = self.platform.state.parts[name].address
+        return Handle(name, self.platform.child(name), address, self.platform.log(name))
+
+    def restart(self, name: str) -> Handle:
+        """Start a server that was killed, on the same port and data, and wait until it is well."""
+        self.platform.restart(name)
+        return self.server(name)
+
+    def kubectl(
+        self,
+        *arguments: str,
+        input: str | None = None,  # noqa: A002 -- as subprocess.run calls it
+        check: bool = True,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run kubectl as the administrator.
+
+        Args:
+            arguments: Its arguments.
+            input: Its standard input.
+            check: Whether a failure raises CalledProcessError.
+        """
+        result = subprocess.run(
+            self.platform.kubectl(*arguments), input=input, capture_output=True, text=True, check=False
+        )
+        if check and result.returncode:
+            error = subprocess.CalledProcessError(
+                result.returncode, result.args, result.stdout, result.stderr
+            )
+            error.add_note(result.stderr)
+            raise error
+        return result
+
+    def model(self) -> Handle:
+        """The stub model, one for all tests of this platform."""
+        return self._share(sides.model(self.platform.port("model")))
+
+    def operator(self) -> Handle:
+        """The operator that tests of this platform share."""
+        return self._share(sides.operator(self.platform.port("operator"), self._connection))
+
+    def worker(self) -> Handle:
+        """The worker of the pool `default` that tests of this platform share."""
+        return self._share(self._worker("worker", self.platform.port("worker"), {}))
+
+    def start_operator(self, *, wait: bool = True, **env: str) -> Handle:
+        """Start an operator for one test.
+
+        Args:
+            wait: Until it is well.
+            env: Environment variables for it.
+        """
+        name = self._unique("operator")
+        part = sides.operator(self._port(name), self._connection, **env)
+        return self._start(dataclasses.replace(part, name=name), wait)
+
+    def start_worker(self, *, pool: str = "default", wait: bool = True, **env: str) -> Handle:
+        """Start a worker for one test, with a data directory of its own.
+
+        Args:
+            pool: Which GooseJobs it serves.
+            wait: Until it is well.
+            env: Environment variables for it.
+        """
+        name = self._unique("worker")
+        part = self._worker(name, self._port(name), {"GOOSEJOBS_POOL": pool, **env})
+        return self._start(dataclasses.replace(part, name=name), wait)
+
+    def _worker(self, name: str, port: int, env: dict[str, str]) -> Part:
+        recipes = self.home / "recipes"
+        recipes.mkdir(exist_ok=True)
+        return sides.worker(
+            port,
+            self._connection,
+            goose=goose(self.home),
+            data=self.home / "worker" / name,
+            recipes=recipes,
+            **{**sides.stub_provider(self.model().address), **env},
+        )
+
+    def _share(self, part: Part) -> Handle:
+        with platform.lock(self.home):
+            self.platform.refresh()
+            self.platform.converge([part])
+        handle = self.server(part.name)
+        if handle not in live:
+            live.append(handle)
+        return handle
+
+    def _start(self, part: Part, wait: bool) -> Handle:
+        child = converge.start(part, self._private)
+        handle = Handle(part.name, child, part.address, self._private.log(part.name))
+        live.append(handle)
+        if wait:
+            converge.converge([dataclasses.replace(part, after=())], self._private, silent)
+        return handle
+
+    def _unique(self, name: str) -> str:
+        return f"{name}-{os.getpid()}-{next(self._numbers)}"
+
+    def _port(self, name: str) -> int:
+        self._private.state.ensure_ports([name])
+        return self._private.state.ports[name]
+
+    @property
+    def _connection(self) -> dict[str, str]:
+        return sides.connection(self.kubeconfig, self.temporal_address)
+
+
+@contextmanager
+def fresh() -> Iterator[Rig]:
+    """A platform of one's own, for tests that kill its servers."""
+    home = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+    try:
+        rig = Rig(home)
+        rig.up()
+        yield rig
+    finally:
+        remove(home)
+
+
+def home_of(session: int) -> Path:
+    """The data directory of a test session, by the process id of its first process.
+
+    Not one of pytest's: goose's own user may not enter those.
+    """
+    return Path(tempfile.gettempdir()) / f"{_PREFIX}{session}"
+
+
+def remove(home: Path) -> None:
+    """Stop whatever runs in a data directory, and remove it."""
+    with platform.lock(home):
+        platform.down(home)
+    live[:] = [handle for handle in live if handle.alive]
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def remove_abandoned() -> None:
+    """Clear away what a test session left that was killed."""
+    for home in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        session = home.name.removeprefix(_PREFIX).split("-")[0]
+        if session.isdigit() and not psutil.pid_exists(int(session)):
+            remove(home)
+
+
+def goose(home: Path) -> Path:
+    """Real goose, at a path that goose's own user may enter."""
+    platform.prepare_home(home)
+    return sides.reachable(Resolver().resolve(["goose"])["goose"].path, home / "bin")
+
+
+def logs() -> list[tuple[str, str]]:
+    """Title and last lines of the log of each part that is used now."""
+    return [(f"end of {one.name}'s log", processes.tail(one.log_file, _LOG_LINES)) for one in live]
