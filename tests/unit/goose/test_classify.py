@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 
 from goosejobs.model.reasons import Outcome, Reason
-from goosejobs.model.run import Tokens
 from goosejobs.model.status import MAX_MESSAGE, MAX_RESULT
 from goosejobs_worker.goose.classify import Ending, classify
 from goosejobs_worker.goose.stream import MAX_TEXT, Remark, StreamReader, Transcript
@@ -188,5 +187,14 @@ def test_a_given_secret_appears_neither_in_message_nor_in_result() -> None:
     assert succeeded.result == "it is ***"
 
 
-def test_an_error_never_raises_for_odd_tokens() -> None:
-    assert ended(replace(DONE, tokens=Tokens(total=7))).tokens == Tokens(total=7)
+def test_a_given_secret_does_not_appear_in_an_output() -> None:
+    output = '{"key":"hunter22"}'
+    transcript = replace(DONE, output=output, output_length=len(output))
+    assert ended(transcript, needs_output=True, secrets=("hunter22",)).result == '{"key":"***"}'
+
+
+@pytest.mark.parametrize("name", ["no-provider", "no-model", "no-key", "unknown-provider"])
+def test_a_missing_configuration_is_explained_in_our_terms_not_by_goose_configure(name: str) -> None:
+    message = load(name).classify(SCENARIOS[name]).message
+    assert "spec.model" in message
+    assert "goose configure" not in message

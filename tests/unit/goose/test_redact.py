@@ -82,6 +82,11 @@ def test_a_message_is_always_one_line_within_its_limit_that_can_be_sent(text: st
     assert shown.encode("utf-8").decode("utf-8") == shown
 
 
+def test_what_was_lost_before_is_marked_and_what_is_left_is_kept_whole() -> None:
+    assert keep_end("short", 100, 50) == "[cut: the end of 55 characters] … short"
+    assert keep_start("short", 100, 50) == "short … [cut: 55 characters in all]"
+
+
 @settings(max_examples=80, deadline=None)
 @given(
     st.text(max_size=300), st.integers(min_value=64, max_value=200), st.integers(min_value=0, max_value=50)

@@ -133,7 +133,7 @@ def _trouble(
     if exit_code == 0 and not transcript.complete:
         return Reason.NO_OUTCOME, "goose exited with 0, but its output has no end that can be read."
     if said := _said_trouble(transcript):
-        return _in_our_words(said, transcript, needs_output)
+        return _in_our_words(said, transcript)
     if signal is not None:
         return (
             Reason.GOOSE_CRASHED,
@@ -178,9 +178,9 @@ def _by_beginning(text: str, table: Iterable[tuple[str, Reason]]) -> Reason | No
     return next((reason for beginning, reason in table if text.startswith(beginning)), None)
 
 
-def _in_our_words(trouble: Trouble, transcript: Transcript, needs_output: bool) -> Trouble:
+def _in_our_words(trouble: Trouble, transcript: Transcript) -> Trouble:
     reason, words = trouble
-    if reason is Reason.TURN_LIMIT and needs_output and transcript.output_reminders:
+    if reason is Reason.TURN_LIMIT and transcript.output_reminders:
         return Reason.OUTPUT_MISSING, _output_missing(transcript)
     if reason is Reason.TURN_LIMIT:
         return reason, "The agent was not done when it reached the turn limit (spec.model.maxTurns)."
