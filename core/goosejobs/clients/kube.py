@@ -1,13 +1,14 @@
 """The Kubernetes API as both sides use it. Only this module and its callers' kube.py speak to it."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Self, cast
+from urllib.parse import quote
 
 import aiohttp
-from kubernetes.aio import client, config
-from kubernetes.aio.client.exceptions import ApiException
+from kubernetes.aio import config
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.configuration import Configuration
 
 from goosejobs.clients.errors import ClientError, Conflict, Forbidden, NotFound, Rejected, Unavailable
 from goosejobs.model import names
@@ -18,6 +19,7 @@ Fold = Callable[[Object], dict[str, Any] | None]
 """From a GooseJob to all the status fields that the worker's manager owns; None: nothing to write."""
 
 _APPLY = "application/apply-patch+yaml"
+_AUTH: dict[str, Any] = {"auth_settings": ["BearerToken"]}
 _WRITE_ATTEMPTS = 8
 _PAGE = 500
 
@@ -34,41 +36,19 @@ def _from_status(status: int, message: str, retry_after: float | None) -> Client
     return Rejected(message)
 
 
-def _sentence(error: ApiException) -> str:
+def _sentence(status: int, body: bytes) -> str:
     try:
-        return str(json.loads(error.body or "")["message"])
+        return str(json.loads(body)["message"])
     except (TypeError, ValueError, KeyError):
-        return f"HTTP {error.status} {error.reason}"
-
-
-@contextmanager
-def translated(what: str) -> Iterator[None]:
-    """Turn the client library's exceptions into `goosejobs.clients.errors`.
-
-    Args:
-        what: What was being done, to begin the message with: `read ConfigMap team-a/recipes`.
-    """
-    try:
-        yield
-    except ApiException as error:
-        seconds = str((error.headers or {}).get("Retry-After", ""))
-        raise _from_status(
-            int(error.status or 500),
-            f"Kubernetes API: cannot {what}: {_sentence(error)}",
-            float(seconds) if seconds.isdigit() else None,
-        ) from error
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise Unavailable(f"Kubernetes API: cannot {what}: {type(error).__name__}: {error}") from error
+        return f"HTTP {status}"
 
 
 class Kube:
     """One connection pool to the API server."""
 
-    def __init__(self, api_client: client.ApiClient, request_timeout: float) -> None:
+    def __init__(self, api_client: ApiClient, request_timeout: float) -> None:
         self.api_client = api_client
         self.request_timeout = request_timeout
-        self._objects = client.CustomObjectsApi(api_client)
-        self._core = client.CoreV1Api(api_client)
 
     @classmethod
     async def connect(cls, request_timeout: float = 10.0) -> Self:
@@ -80,14 +60,14 @@ class Kube:
         Raises:
             Rejected: There is no usable configuration.
         """
-        settings = client.Configuration()
+        settings = Configuration()
         try:
             await config.load_config(client_configuration=settings)
         except (config.ConfigException, OSError) as error:
             raise Rejected(
                 f"Kubernetes API: no configuration ({error}); run inside a cluster, or set KUBECONFIG"
             ) from error
-        return cls(client.ApiClient(configuration=settings), request_timeout)
+        return cls(ApiClient(configuration=settings), request_timeout)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -99,44 +79,76 @@ class Kube:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    async def request(
+        self,
+        what: str,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Object | None = None,
+        content_type: str = "application/json",
+        timeout: float | None = None,  # noqa: ASYNC109 - handed to the HTTP client, which knows what it cuts
+    ) -> Object:
+        """One request, JSON in and out.
+
+        Objects stay dictionaries: the client library's typed calls cost 100 MB of memory when first touched.
+
+        Args:
+            what: What is being done, to begin an error's message with: `read ConfigMap team-a/recipes`.
+            method: GET, POST, PUT, PATCH or DELETE.
+            path: From the server's root, each part quoted; see `object_path`.
+            query: Query parameters.
+            body: What to send.
+            content_type: Of the body; a PATCH is told by it how to merge.
+            timeout: Seconds; default the connection's.
+
+        Raises:
+            ClientError: As `goosejobs.clients.errors` tells apart.
+        """
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        try:
+            call = await self.api_client.param_serialize(
+                method,
+                path,
+                query_params=list((query or {}).items()),
+                header_params=headers,
+                body=body,
+                **_AUTH,
+            )
+            response = await self.api_client.call_api(*call, _request_timeout=timeout or self.request_timeout)
+            raw: bytes = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable(f"Kubernetes API: cannot {what}: {type(error).__name__}: {error}") from error
+        if response.status >= 300:
+            seconds = str(response.headers.get("Retry-After", ""))
+            raise _from_status(
+                response.status,
+                f"Kubernetes API: cannot {what}: {_sentence(response.status, raw)}",
+                float(seconds) if seconds.isdigit() else None,
+            )
+        return cast("Object", json.loads(raw))
+
     async def get_goosejob(self, namespace: str, name: str) -> Object:
         """Read one GooseJob.
 
         Raises:
             ClientError: As `goosejobs.clients.errors` tells apart.
         """
-        with translated(f"read GooseJob {namespace}/{name}"):
-            found = await self._objects.get_namespaced_custom_object(
-                names.GROUP,
-                names.VERSION,
-                namespace,
-                names.PLURAL,
-                name,
-                _request_timeout=self.request_timeout,
-            )
-        return cast("Object", found)
+        return await self.request(f"read GooseJob {namespace}/{name}", "GET", goosejob_path(namespace, name))
 
     async def list_goosejobs(self, namespace: str | None = None) -> AsyncIterator[list[Object]]:
         """Read all GooseJobs of a namespace (None: of the cluster), a page at a time."""
-        token: str | None = None
+        what = f"list GooseJobs in {namespace or 'all namespaces'}"
+        path = object_path(f"/apis/{names.API_VERSION}", names.PLURAL, namespace)
+        query = {"limit": str(_PAGE)}
         while True:
-            with translated(f"list GooseJobs in {namespace or 'all namespaces'}"):
-                page = await self._page(namespace, token)
+            page = await self.request(what, "GET", path, query=query)
             yield page["items"]
             token = page["metadata"].get("continue")
             if not token:
                 return
-
-    async def _page(self, namespace: str | None, token: str | None) -> Object:
-        query: dict[str, Any] = {"limit": _PAGE, "_request_timeout": self.request_timeout}
-        if token:
-            query["_continue"] = token
-        kind = (names.GROUP, names.VERSION)
-        if namespace is None:
-            found = await self._objects.list_cluster_custom_object(*kind, names.PLURAL, **query)
-        else:
-            found = await self._objects.list_namespaced_custom_object(*kind, namespace, names.PLURAL, **query)
-        return cast("Object", found)
+            query["continue"] = token
 
     async def apply_status(self, seen: Object, status: Mapping[str, Any], manager: str) -> Object:
         """Server-side apply of all the status fields that one manager owns.
@@ -157,20 +169,14 @@ class Kube:
             "metadata": {key: meta[key] for key in ("name", "namespace", "uid", "resourceVersion")},
             "status": dict(status),
         }
-        with translated(f"write the status of GooseJob {meta['namespace']}/{meta['name']}"):
-            written = await self._objects.patch_namespaced_custom_object_status(
-                names.GROUP,
-                names.VERSION,
-                meta["namespace"],
-                names.PLURAL,
-                meta["name"],
-                body,
-                field_manager=manager,
-                force=True,
-                _content_type=_APPLY,
-                _request_timeout=self.request_timeout,
-            )
-        return cast("Object", written)
+        return await self.request(
+            f"write the status of GooseJob {meta['namespace']}/{meta['name']}",
+            "PATCH",
+            f"{goosejob_path(meta['namespace'], meta['name'])}/status",
+            query={"fieldManager": manager, "force": "true"},
+            body=body,
+            content_type=_APPLY,
+        )
 
     async def write_runs(self, ref: GooseJobRef, fold: Fold) -> bool:
         """Fold a run into the status of its GooseJob: the only way a run's record is written.
@@ -203,13 +209,28 @@ class Kube:
         raise Unavailable(f"Kubernetes API: GooseJob {ref.namespace}/{ref.name} keeps changing; try again")
 
     async def get_config_map(self, namespace: str, name: str) -> Object:
-        """Read one ConfigMap, as a dictionary with camelCase keys.
+        """Read one ConfigMap.
 
         Raises:
             ClientError: As `goosejobs.clients.errors` tells apart.
         """
-        with translated(f"read ConfigMap {namespace}/{name}"):
-            found = await self._core.read_namespaced_config_map(
-                name, namespace, _request_timeout=self.request_timeout
-            )
-        return cast("Object", self.api_client.sanitize_for_serialization(found))
+        path = object_path("/api/v1", "configmaps", namespace, name)
+        return await self.request(f"read ConfigMap {namespace}/{name}", "GET", path)
+
+
+def object_path(api: str, plural: str, namespace: str | None = None, name: str | None = None) -> str:
+    """The path of an object, or of all of its kind, each part quoted.
+
+    Args:
+        api: `/api/v1`, or `/apis/<group>/<version>`.
+        plural: The kind's plural.
+        namespace: None: of the cluster.
+        name: None: all.
+    """
+    parts = [*(("namespaces", namespace) if namespace else ()), plural, *((name,) if name else ())]
+    return "/".join([api, *(quote(part, safe="") for part in parts)])
+
+
+def goosejob_path(namespace: str, name: str) -> str:
+    """The path of one GooseJob."""
+    return object_path(f"/apis/{names.API_VERSION}", names.PLURAL, namespace, name)

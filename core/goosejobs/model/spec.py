@@ -32,7 +32,7 @@ class ConfigMapKeyRef(Part):
 
 
 class InlineParameter(BaseModel):
-    """A recipe's parameter, in goose's own field names; only the fields whose type YAML could bend are named."""
+    """A recipe's parameter, in goose's own field names; named are those whose type YAML could bend."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
