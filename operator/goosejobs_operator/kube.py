@@ -1,11 +1,7 @@
 """The calls to Kubernetes that only the operator makes."""
 
-from typing import Any, cast
-
-from kubernetes.aio import client
-
 from goosejobs.clients.errors import NotFound
-from goosejobs.clients.kube import Kube, Object, translated
+from goosejobs.clients.kube import Kube, Object, goosejob_path, object_path
 from goosejobs.model import names
 
 _MERGE = "application/merge-patch+json"
@@ -37,27 +33,21 @@ class OperatorKube(Kube):
     async def _write_finalizers(self, obj: Object, finalizers: list[str]) -> Object:
         """The whole list, under the resourceVersion read: no other finalizer can be lost."""
         meta = obj["metadata"]
-        guard: dict[str, Any] = {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"]}
-        with translated(f"write the finalizers of GooseJob {meta['namespace']}/{meta['name']}"):
-            written = await client.CustomObjectsApi(self.api_client).patch_namespaced_custom_object(
-                names.GROUP,
-                names.VERSION,
-                meta["namespace"],
-                names.PLURAL,
-                meta["name"],
-                {"metadata": {**guard, "finalizers": finalizers}},
-                _content_type=_MERGE,
-                _request_timeout=self.request_timeout,
-            )
-        return cast("Object", written)
+        guard = {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"]}
+        return await self.request(
+            f"write the finalizers of GooseJob {meta['namespace']}/{meta['name']}",
+            "PATCH",
+            goosejob_path(meta["namespace"], meta["name"]),
+            query={"fieldManager": names.OPERATOR_MANAGER},
+            body={"metadata": {**guard, "finalizers": finalizers}},
+            content_type=_MERGE,
+        )
 
     async def cluster_id(self) -> str:
         """What tells this cluster from others: the uid of the namespace kube-system."""
-        with translated("read namespace kube-system"):
-            found = await client.CoreV1Api(self.api_client).read_namespace(
-                "kube-system", _request_timeout=self.request_timeout
-            )
-        return str(found.metadata.uid if found.metadata else "")
+        path = object_path("/api/v1", "namespaces", name="kube-system")
+        found = await self.request("read namespace kube-system", "GET", path)
+        return str(found["metadata"]["uid"])
 
 
 def _finalizers(obj: Object) -> list[str]:

@@ -10,10 +10,8 @@ import random
 import time
 from datetime import UTC, datetime
 
-from kubernetes.aio import client
-
 from goosejobs.clients.errors import ClientError, NotFound
-from goosejobs.clients.kube import Kube, translated
+from goosejobs.clients.kube import Kube, Object, object_path
 
 log = logging.getLogger(__name__)
 
@@ -34,14 +32,16 @@ class Lease:
     """
 
     def __init__(self, kube: Kube, namespace: str, name: str, identity: str, seconds: int) -> None:
-        self._api = client.CoordinationV1Api(kube.api_client)
-        self._timeout = min(kube.request_timeout, seconds / 3)
+        self._kube = kube
+        self._timeout = min(kube.request_timeout, seconds / 4)
         self._namespace = namespace
         self._name = name
         self._identity = identity
         self._seconds = seconds
+        self._folder = object_path("/apis/coordination.k8s.io/v1", "leases", namespace)
+        self._path = object_path("/apis/coordination.k8s.io/v1", "leases", namespace, name)
         self._held_until = 0.0
-        self._seen: tuple[str | None, datetime | None] = (None, None)
+        self._seen: tuple[str, str] = ("", "")
         self._seen_at = 0.0
 
     @property
@@ -58,10 +58,10 @@ class Lease:
             except ClientError as error:
                 obstacle = str(error)
             if not obstacle:
-                log.info("active, by Lease %s/%s as %s", self._namespace, self._name, self._identity)
+                log.info("active, by %s as %s", self, self._identity)
                 return
             if obstacle != told:
-                log.info("standing by for Lease %s/%s: %s", self._namespace, self._name, obstacle)
+                log.info("standing by for %s: %s", self, obstacle)
                 told = obstacle
             await asyncio.sleep(self._seconds / 10 * random.uniform(0.5, 1))  # noqa: S311 - jitter
 
@@ -76,11 +76,11 @@ class Lease:
             try:
                 obstacle = await self._try()
             except ClientError as error:
-                log.warning("cannot renew Lease %s/%s: %s", self._namespace, self._name, error)
+                log.warning("cannot renew %s: %s", self, error)
                 continue
             if obstacle:
                 self._held_until = 0.0
-                raise LeaseLost(f"Lease {self._namespace}/{self._name}: {obstacle}")
+                raise LeaseLost(f"{self}: {obstacle}")
 
     async def release(self) -> None:
         """Let another replica have it at once."""
@@ -88,13 +88,15 @@ class Lease:
             return
         self._held_until = 0.0
         try:
-            with translated("release the Lease"):
-                lease = await self._read()
-                if _spec(lease).holder_identity == self._identity:
-                    _spec(lease).holder_identity = ""
-                    await self._replace(lease)
+            lease = await self._find()
+            if lease and lease["spec"].get("holderIdentity") == self._identity:
+                lease["spec"]["holderIdentity"] = ""
+                await self._send("release", "PUT", lease)
         except ClientError as error:
             log.info("the Lease is left to run out: %s", error)
+
+    def __str__(self) -> str:
+        return f"Lease {self._namespace}/{self._name}"
 
     async def _try(self) -> str:
         """Take or renew it if that is possible.
@@ -103,65 +105,51 @@ class Lease:
             Empty; or who holds it.
         """
         asked = time.monotonic()
-        with translated(f"take Lease {self._namespace}/{self._name}"):
-            lease = await self._find()
-            if lease is None:
-                await self._create()
-            elif self._free(lease):
-                self._sign(lease)
-                await self._replace(lease)
-            else:
-                return f"{_spec(lease).holder_identity} holds it"
+        lease = await self._find()
+        if lease is None:
+            await self._send("create", "POST", self._new())
+        elif self._is_free(lease["spec"]):
+            self._sign(lease["spec"])
+            await self._send("renew", "PUT", lease)
+        else:
+            return f"{lease['spec'].get('holderIdentity')} holds it"
         self._held_until = asked + self._seconds * 2 / 3
         return ""
 
-    async def _find(self) -> client.V1Lease | None:
-        try:
-            with translated("read the Lease"):
-                return await self._read()
-        except NotFound:
-            return None
-
-    def _free(self, lease: client.V1Lease) -> bool:
+    def _is_free(self, spec: Object) -> bool:
         """Whether it is ours, nobody's, or was not renewed for its whole duration while we watched."""
-        spec = _spec(lease)
-        state = (spec.holder_identity, spec.renew_time)
+        holder = str(spec.get("holderIdentity") or "")
+        state = (holder, str(spec.get("renewTime")))
         if state != self._seen:
             self._seen, self._seen_at = state, time.monotonic()
-        if not spec.holder_identity or spec.holder_identity == self._identity:
+        if holder in {"", self._identity}:
             return True
-        return time.monotonic() - self._seen_at > (spec.lease_duration_seconds or self._seconds)
+        return time.monotonic() - self._seen_at > (spec.get("leaseDurationSeconds") or self._seconds)
 
-    def _sign(self, lease: client.V1Lease) -> None:
-        now = datetime.now(UTC)
-        spec = _spec(lease)
-        if spec.holder_identity != self._identity:
-            spec.holder_identity = self._identity
-            spec.acquire_time = now
-            spec.lease_transitions = (spec.lease_transitions or 0) + 1
-        spec.lease_duration_seconds = self._seconds
-        spec.renew_time = now
+    def _sign(self, spec: Object) -> None:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        if spec.get("holderIdentity") != self._identity:
+            spec["holderIdentity"] = self._identity
+            spec["acquireTime"] = now
+            spec["leaseTransitions"] = (spec.get("leaseTransitions") or 0) + 1
+        spec["leaseDurationSeconds"] = self._seconds
+        spec["renewTime"] = now
 
-    async def _read(self) -> client.V1Lease:
-        return await self._api.read_namespaced_lease(
-            self._name, self._namespace, _request_timeout=self._timeout
-        )
+    def _new(self) -> Object:
+        spec: Object = {}
+        self._sign(spec)
+        meta = {"namespace": self._namespace, "name": self._name}
+        return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta, "spec": spec}
 
-    async def _replace(self, lease: client.V1Lease) -> None:
-        await self._api.replace_namespaced_lease(
-            self._name, self._namespace, lease, _request_timeout=self._timeout
-        )
+    async def _find(self) -> Object | None:
+        try:
+            lease = await self._kube.request(f"read {self}", "GET", self._path, timeout=self._timeout)
+        except NotFound:
+            return None
+        lease["spec"] = lease.get("spec") or {}
+        return lease
 
-    async def _create(self) -> None:
-        lease = client.V1Lease(
-            metadata=client.V1ObjectMeta(name=self._name, namespace=self._namespace),
-            spec=client.V1LeaseSpec(lease_transitions=0),
-        )
-        self._sign(lease)
-        await self._api.create_namespaced_lease(self._namespace, lease, _request_timeout=self._timeout)
-
-
-def _spec(lease: client.V1Lease) -> client.V1LeaseSpec:
-    """The Lease's spec, which somebody may have left out."""
-    lease.spec = lease.spec or client.V1LeaseSpec()
-    return lease.spec
+    async def _send(self, verb: str, method: str, lease: Object) -> None:
+        """Under the resourceVersion it was read with, so that only one replica can."""
+        path = self._folder if method == "POST" else self._path
+        await self._kube.request(f"{verb} {self}", method, path, body=lease, timeout=self._timeout)
