@@ -23,7 +23,7 @@ class Problem(NamedTuple):
 
     path: str
     """Inside the recipe (`parameters[2].key`, empty for the recipe as a whole); or, for a value that the
-    GooseJob gives, its full path (`spec.parameters[topic]`)."""
+    GooseJob gives, its full path (`spec.parameters[1].value`)."""
     message: str
     reason: StalledReason = StalledReason.INVALID_RECIPE
     """INVALID_RECIPE, INVALID_PARAMETERS or RECIPE_TOO_LARGE."""

@@ -24,6 +24,7 @@ from goosejobs.recipe.fields import (
 )
 from goosejobs.recipe.output_schema import schema_problems
 from goosejobs.recipe.render import TemplateProblem, is_name, leaves, variables
+from goosejobs.recipe.scalars import looks_quoted
 from goosejobs.recipe.values import NotOfType, read_value
 
 RECIPE_DIR = "recipe_dir"
@@ -49,39 +50,47 @@ def check_recipe(recipe: dict[str, Any]) -> list[Problem]:
 
 
 def check_values(recipe: dict[str, Any], given: Mapping[str, str]) -> list[Problem]:
-    """All problems of the values that a GooseJob gives to a recipe that is itself in order."""
+    """All problems of the values that a GooseJob gives to a recipe that is itself in order.
+
+    Args:
+        recipe: As parse() returned it.
+        given: `spec.parameters`, in its order.
+    """
     parameters = {parameter["key"]: parameter for parameter in recipe.get("parameters", [])}
-    problems = [
-        _of_value(name, f"the recipe has no such parameter{_suggestion(name, parameters)}")
-        for name in given
-        if name not in parameters
-    ]
-    for name, parameter in parameters.items():
-        if name not in given:
-            problems += _missing_value(name, parameter)
-        elif given[name] != parameter.get("default"):
-            problems += _value_of_type(name, parameter, given[name])
+    problems = []
+    for index, (name, text) in enumerate(given.items()):
+        place = f"spec.parameters[{index}]"
+        if name not in parameters:
+            message = f"the recipe has no parameter {quoted(name)}{_suggestion(name, parameters)}"
+            problems.append(invalid_value(f"{place}.name", message))
+        elif text != parameters[name].get("default"):
+            problems += _value_of_type(parameters[name], text, f"{place}.value")
+    for name in [name for name in parameters if name not in given]:
+        problems += _missing_value(parameters[name])
     return problems
 
 
-def _of_value(name: str, message: str) -> Problem:
-    return Problem(f"spec.parameters[{name}]", message, StalledReason.INVALID_PARAMETERS)
+def invalid_value(path: str, message: str) -> Problem:
+    """A problem of what the GooseJob gives, not of the recipe."""
+    return Problem(path, message, StalledReason.INVALID_PARAMETERS)
 
 
-def _missing_value(name: str, parameter: dict[str, Any]) -> Iterator[Problem]:
+def _missing_value(parameter: dict[str, Any]) -> Iterator[Problem]:
     if "default" in parameter:
         return
+    missing = f"{quoted(parameter['key'])} is missing"
     if parameter["requirement"] == "user_prompt":
-        yield _of_value(name, "is missing; the recipe asks a person for it, and a GooseJob has nobody to ask")
+        message = f"{missing}; the recipe asks a person for it, and a GooseJob has nobody to ask"
     else:
-        yield _of_value(name, f"is missing; the recipe requires it ({quoted(parameter['description'])})")
+        message = f"{missing}; the recipe requires it ({quoted(parameter['description'])})"
+    yield invalid_value("spec.parameters", message)
 
 
-def _value_of_type(name: str, parameter: dict[str, Any], text: str) -> Iterator[Problem]:
+def _value_of_type(parameter: dict[str, Any], text: str, path: str) -> Iterator[Problem]:
     try:
         read_value(text, parameter["input_type"], parameter.get("options", []))
     except NotOfType as error:
-        yield _of_value(name, str(error))
+        yield invalid_value(path, f"{quoted(parameter['key'])}: {error}")
 
 
 def _structure(value: Any, shape: Shape, path: str) -> Iterator[Problem]:
@@ -134,12 +143,16 @@ def _leaf(value: Any, shape: Leaf, path: str) -> Iterator[Problem]:
 
 
 def _not_a(path: str, wanted: str, value: Any) -> Problem:
-    hint = ""
-    if isinstance(value, str) and not wanted.startswith(("a list", "a mapping")):
-        hint = "; write it without quotes"
-        if "{{" in value or "{%" in value:
-            hint = "; goose fills templates into texts only"
-    return Problem(path, f"must be {wanted}; it is {_kind(value)}{hint}")
+    return Problem(path, f"must be {wanted}; it is {_kind(value)}{_quoting(value)}")
+
+
+def _quoting(value: Any) -> str:
+    """What to do about a text where something else is wanted."""
+    if not isinstance(value, str):
+        return ""
+    if "{{" in value or "{%" in value:
+        return "; goose fills templates into texts only"
+    return "; write it without quotes" if looks_quoted(value) else ""
 
 
 def _kind(value: Any) -> str:
@@ -233,8 +246,8 @@ def _variables(recipe: dict[str, Any]) -> Iterator[Problem]:
             yield Problem(
                 path, f"uses {quoted(name)}, which is not among the parameters{_hint(name, parameters)}"
             )
-    for name in parameters.keys() - used if readable else ():
-        if is_name(name):
+    for name in parameters if readable else ():
+        if name not in used and is_name(name):
             message = f"{quoted(name)} is used nowhere, which goose refuses; use it in a text or remove it"
             yield Problem(f"parameters[{parameters[name]}].key", message)
 

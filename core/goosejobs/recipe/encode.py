@@ -34,7 +34,9 @@ def encode(recipe: dict[str, Any]) -> str:
     text = _encoded(recipe) + "\n"
     size = len(text.encode())
     if size > MAX_RECIPE_BYTES:
-        message = f"the recipe has {size} bytes once filled in; at most {MAX_RECIPE_BYTES} are allowed"
+        message = (
+            f"the recipe has {size} bytes once filled in; at most {MAX_RECIPE_BYTES // 1024} KiB are allowed"
+        )
         raise RecipeError([Problem("", message, StalledReason.RECIPE_TOO_LARGE)])
     return text
 

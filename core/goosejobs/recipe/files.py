@@ -67,7 +67,7 @@ class RecipeFolder:
         except OSError as error:
             raise FileProblem(f"{quoted(path)} cannot be read: {error.strerror}") from None
         if len(content) > MAX_RECIPE_BYTES:
-            raise FileProblem(f"{quoted(path)} has more than {MAX_RECIPE_BYTES} bytes")
+            raise FileProblem(f"{quoted(path)} has more than {MAX_RECIPE_BYTES // 1024} KiB")
         try:
             return content.decode()
         except UnicodeDecodeError:
@@ -136,4 +136,4 @@ def _refuse_escape(base: Path, path: str) -> None:
 
 
 def _open_nonblocking(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)

@@ -86,7 +86,7 @@ def _check_size(text: str) -> None:
         _fail(f"character {error.start + 1} is half of a surrogate pair, which is not Unicode text")
     if size > MAX_RECIPE_BYTES:
         _fail(
-            f"the recipe has {size} bytes; at most {MAX_RECIPE_BYTES} are allowed",
+            f"the recipe has {size} bytes; at most {MAX_RECIPE_BYTES // 1024} KiB are allowed",
             reason=StalledReason.RECIPE_TOO_LARGE,
         )
 

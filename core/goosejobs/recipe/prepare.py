@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from goosejobs.model.reasons import StalledReason
-from goosejobs.recipe import PreparedRecipe, Problem, RecipeError
-from goosejobs.recipe.check import RECIPE_DIR, check_recipe, check_values
+from goosejobs.recipe import PreparedRecipe, Problem, RecipeError, quoted
+from goosejobs.recipe.check import RECIPE_DIR, check_recipe, check_values, invalid_value
 from goosejobs.recipe.encode import encode
 from goosejobs.recipe.files import FileProblem, Files
 from goosejobs.recipe.parse import parse
@@ -71,7 +70,8 @@ def _values(
             else:
                 values[name] = value
         except FileProblem as error:
-            problems.append(Problem(f"spec.parameters[{name}]", str(error), StalledReason.INVALID_PARAMETERS))
+            place = f"spec.parameters[{list(given).index(name)}].value"
+            problems.append(invalid_value(place, f"{quoted(name)}: {error}"))
     if files.recipe_dir is not None:
         values[RECIPE_DIR] = files.recipe_dir
     return values, problems

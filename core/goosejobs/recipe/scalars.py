@@ -54,6 +54,14 @@ def resolve(text: str) -> str | int | float | bool | None:
     return text
 
 
+def looks_quoted(text: str) -> bool:
+    """Whether a text would be something else without its quotes."""
+    try:
+        return not isinstance(resolve(text), str)
+    except NotJson:
+        return True
+
+
 def _integer(text: str) -> int:
     value = int(text, base=0) if len(text) <= _LONGEST_INTEGER else 1 << 64
     if not -(1 << 63) <= value < 1 << 64:
