@@ -6,14 +6,13 @@ built.
 """
 
 import json
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-from goosejobs_local.parts import Part, http_missing
+from goosejobs_local.parts import Part
 from goosejobs_local.pki import Pki
 
 PORTS = ("etcd", "etcd-peer", "kube-apiserver", "kube-controller-manager")
@@ -65,12 +64,13 @@ class ControlPlane:
         return f"https://127.0.0.1:{self.ports['kube-apiserver']}"
 
     @property
-    def _pki(self) -> Pki:
+    def pki(self) -> Pki:
+        """Its certificates and keys."""
         return Pki(self.home / "pki")
 
     def prepare(self) -> None:
         """Write certificates, kubeconfigs and the audit policy."""
-        self._pki.create(_CLIENTS)
+        self.pki.create(_CLIENTS)
         for user in _CLIENTS:
             path = self.kubeconfig if user == "admin" else self.home / f"{user}.kubeconfig"
             path.touch(mode=0o600)
@@ -86,14 +86,14 @@ class ControlPlane:
         return self.home / "audit-policy.json"
 
     def _kubeconfig(self, user: str) -> dict[str, object]:
-        pair = self._pki.pair(user)
+        pair = self.pki.pair(user)
         return {
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [
                 {
                     "name": "goosejobs",
-                    "cluster": {"server": self.server, "certificate-authority": str(self._pki.authority)},
+                    "cluster": {"server": self.server, "certificate-authority": str(self.pki.authority)},
                 }
             ],
             "users": [
@@ -109,7 +109,7 @@ class ControlPlane:
     def _etcd(self) -> Part:
         port = self.ports["etcd"]
         peer = f"https://127.0.0.1:{self.ports['etcd-peer']}"
-        server, authority = self._pki.pair("server"), str(self._pki.authority)
+        server, authority = self.pki.pair("server"), str(self.pki.authority)
         argv = {
             "name": "goosejobs",
             "data-dir": self.home / "etcd",
@@ -134,13 +134,13 @@ class ControlPlane:
         return Part(
             name="etcd",
             argv=_argv(self.binaries["etcd"], argv),
-            missing=lambda: http_missing(port, "/health", tls=self._tls()),
+            probes=(f"https://127.0.0.1:{port}/health",),
             version=self.versions["etcd"],
             address=f"127.0.0.1:{port}",
         )
 
     def _apiserver(self) -> Part:
-        port, pki = self.ports["kube-apiserver"], self._pki
+        port, pki = self.ports["kube-apiserver"], self.pki
         server, admin, accounts = pki.pair("server"), pki.pair("admin"), pki.pair("service-accounts")
         argv = {
             "bind-address": "127.0.0.1",
@@ -169,17 +169,13 @@ class ControlPlane:
             name="kube-apiserver",
             argv=_argv(self.binaries["kube-apiserver"], argv),
             # It is ready before it has made the namespace that people use first.
-            missing=lambda: self.missing("/readyz") or self.missing("/api/v1/namespaces/default"),
+            probes=(f"{self.server}/readyz", f"{self.server}/api/v1/namespaces/default"),
             version=self.versions["kube-apiserver"],
             address=self.server,
         )
 
-    def missing(self, path: str) -> str | None:
-        """What keeps the API server from answering 200 on a path; None when it does."""
-        return http_missing(self.ports["kube-apiserver"], path, tls=self._tls())
-
     def _controller_manager(self) -> Part:
-        port, pki = self.ports["kube-controller-manager"], self._pki
+        port, pki = self.ports["kube-controller-manager"], self.pki
         server = pki.pair("server")
         argv = {
             "kubeconfig": self.home / "kube-controller-manager.kubeconfig",
@@ -196,17 +192,11 @@ class ControlPlane:
         return Part(
             name="kube-controller-manager",
             argv=_argv(self.binaries["kube-controller-manager"], argv),
-            missing=lambda: http_missing(port, "/healthz", tls=self._tls()),
+            probes=(f"https://127.0.0.1:{port}/healthz",),
             after=("kube-apiserver",),
             version=self.versions["kube-controller-manager"],
             address=f"127.0.0.1:{port}",
         )
-
-    def _tls(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=str(self._pki.authority))
-        admin = self._pki.pair("admin")
-        context.load_cert_chain(admin.certificate, admin.key)
-        return context
 
 
 def _argv(binary: Path, flags: Mapping[str, object]) -> tuple[str, ...]:

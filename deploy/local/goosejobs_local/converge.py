@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from goosejobs_local import processes
-from goosejobs_local.parts import Part
+from goosejobs_local.parts import Part, missing
+from goosejobs_local.pki import Pki
 from goosejobs_local.processes import Child
 from goosejobs_local.progress import Progress, Report
 from goosejobs_local.state import Recorded, State
@@ -23,7 +24,7 @@ class PartFailed(Exception):
 
     Attributes:
         name: Which.
-        reason: A sentence.
+        reason: A sentence without its subject.
         log: The end of its log.
     """
 
@@ -37,27 +38,30 @@ class Ground:
     """Where the parts of one platform run.
 
     Attributes:
-        mark: The mark of all its processes.
-        logs: The directory of their logs.
+        home: The data directory; also the mark of all processes.
         state: What runs; changed in place.
         save: Writes the state down; called after each change.
     """
 
-    mark: str
-    logs: Path
+    home: Path
     state: State
     save: Callable[[], None]
 
+    @property
+    def pki(self) -> Pki:
+        """What probes need."""
+        return Pki(self.home / "pki")
+
     def log(self, name: str) -> Path:
         """A part's log file."""
-        return self.logs / f"{name}.log"
+        return self.home / "logs" / f"{name}.log"
 
 
 def converge(parts: Sequence[Part], ground: Ground, report: Report) -> list[Child]:
     """Bring all parts to where they are well.
 
     Args:
-        parts: All of them; a part that runs but was started by another command is stopped and started anew.
+        parts: All of them; one that runs, but was started by another command, is stopped and started anew.
         ground: Where they run.
         report: Told when a part starts and when it is well.
 
@@ -67,7 +71,6 @@ def converge(parts: Sequence[Part], ground: Ground, report: Report) -> list[Chil
     Raises:
         PartFailed: One ended or took too long. What was started stays, and is in the state.
     """
-    started: list[Child] = []
     waiting = {part.name: part for part in parts if ground.state.steps.get(part.name) != digest_of(part)}
     running: dict[str, _Running] = {}
     while waiting:
@@ -75,55 +78,12 @@ def converge(parts: Sequence[Part], ground: Ground, report: Report) -> list[Chil
             if any(name in waiting for name in part.after):
                 continue
             if part.name not in running:
-                running[part.name] = _begin(part, ground, started, report)
+                running[part.name] = _begin(part, ground, report)
             if running[part.name].is_well():
                 del waiting[part.name]
                 _done(part, ground, report)
         time.sleep(_POLL_SECONDS if waiting else 0)
-    return started
-
-
-@dataclass(frozen=True)
-class _Running:
-    part: Part
-    child: Child
-    log: Path
-    since: float
-
-    def is_well(self) -> bool:
-        code = processes.exit_code(self.child)
-        ended = not self.child.alive
-        if ended and not (self.part.once and code == 0):
-            raise self._failed(f"ended with code {code}" if code is not None else "ended")
-        missing = "it is still at it" if self.part.once and not ended else self.part.missing()
-        if missing and time.monotonic() - self.since > self.part.deadline:
-            raise self._failed(f"is not well after {self.part.deadline:.0f} s: {missing}")
-        return missing is None
-
-    def _failed(self, reason: str) -> PartFailed:
-        return PartFailed(self.part.name, reason, processes.tail(self.log))
-
-
-def _begin(part: Part, ground: Ground, started: list[Child], report: Report) -> _Running:
-    """Adopt the part if it runs as it should, else start it."""
-    digest = digest_of(part)
-    known = ground.state.parts.get(part.name)
-    child = known.child if known else None
-    if known and child and child.alive:
-        if known.digest == digest:
-            return _Running(part, child, ground.log(part.name), time.monotonic())
-        processes.stop([child], part.grace)
-    report(Progress(part.name, "starting"))
-    child = start(part, ground)
-    started.append(child)
-    return _Running(part, child, ground.log(part.name), time.monotonic())
-
-
-def _done(part: Part, ground: Ground, report: Report) -> None:
-    if part.once:
-        ground.state.steps[part.name] = digest_of(part)
-        ground.save()
-    report(Progress(part.name, part.version or "done", finished=True))
+    return [one.child for one in running.values() if one.new]
 
 
 def start(part: Part, ground: Ground) -> Child:
@@ -133,8 +93,12 @@ def start(part: Part, ground: Ground) -> Child:
         PartFailed: Its program cannot be started.
     """
     env = {**_inherited(part), **part.env}
+    # What servers write is for nobody else; a worker sees itself to what it shares with goose's user.
+    umask = -1 if part.inherit else 0o077
     try:
-        child = processes.spawn(part.argv, env=env, log=ground.log(part.name), mark=ground.mark, cwd=part.cwd)
+        child = processes.spawn(
+            part.argv, env=env, log=ground.log(part.name), mark=str(ground.home), cwd=part.cwd, umask=umask
+        )
     except OSError as error:
         raise PartFailed(part.name, f"cannot be started: {error}", "") from error
     if not part.once:
@@ -142,6 +106,7 @@ def start(part: Part, ground: Ground) -> Child:
             pid=child.pid,
             birth=child.birth,
             digest=digest_of(part),
+            probes=part.probes,
             version=part.version,
             address=part.address,
         )
@@ -149,14 +114,57 @@ def start(part: Part, ground: Ground) -> Child:
     return child
 
 
+def digest_of(part: Part) -> str:
+    """Of all that decides how a part is started."""
+    content = json.dumps([part.argv, sorted(part.env.items()), part.stamp])
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class _Running:
+    part: Part
+    child: Child
+    new: bool
+    ground: Ground
+    since: float
+
+    def is_well(self) -> bool:
+        code = processes.exit_code(self.child)
+        ended = not self.child.alive
+        if ended and not (self.part.once and code == 0):
+            raise self._failed(f"ended with code {code}" if code is not None else "ended")
+        if self.part.once and not ended:
+            problem: str | None = "it is still at it"
+        else:
+            problem = missing(self.part.probes, self.ground.pki)
+        if problem and time.monotonic() - self.since > self.part.deadline:
+            raise self._failed(f"is not well after {self.part.deadline:.0f} s: {problem}")
+        return problem is None
+
+    def _failed(self, reason: str) -> PartFailed:
+        return PartFailed(self.part.name, reason, processes.tail(self.ground.log(self.part.name)))
+
+
+def _begin(part: Part, ground: Ground, report: Report) -> _Running:
+    """Adopt the part if it runs as it should, else start it."""
+    known = ground.state.parts.get(part.name)
+    if known and known.child.alive:
+        if known.digest == digest_of(part):
+            return _Running(part, known.child, new=False, ground=ground, since=time.monotonic())
+        processes.stop([known.child], part.grace)
+    report(Progress(part.name, "starting", quick=True))
+    return _Running(part, start(part, ground), new=True, ground=ground, since=time.monotonic())
+
+
+def _done(part: Part, ground: Ground, report: Report) -> None:
+    if part.once:
+        ground.state.steps[part.name] = digest_of(part)
+        ground.save()
+    report(Progress(part.name, part.version, finished=True))
+
+
 def _inherited(part: Part) -> Mapping[str, str]:
     """Servers get no more of our environment than they need: it may hold keys, and settings for others."""
     if part.inherit:
         return os.environ
     return {name: value for name, value in os.environ.items() if name in _HARMLESS}
-
-
-def digest_of(part: Part) -> str:
-    """Of all that decides how a part is started."""
-    content = json.dumps([part.argv, sorted(part.env.items()), part.stamp])
-    return hashlib.sha256(content.encode()).hexdigest()

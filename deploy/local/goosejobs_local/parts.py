@@ -1,10 +1,14 @@
-"""What a part of the platform is, and how to ask one over HTTP whether it is well."""
+"""What a part of the platform is, and how to ask one whether it is well."""
 
 import http.client
+import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from goosejobs_local.pki import Pki
 
 _PROBE_SECONDS = 2.0
 
@@ -16,7 +20,7 @@ class Part:
     Attributes:
         name: As in `goosejobs logs NAME`.
         argv: The program and its arguments.
-        missing: One quick probe; what is not well yet, or None when all is well.
+        probes: URLs to ask: http and https must answer 200, tcp must accept a connection.
         env: Environment variables for it.
         inherit: Whether it gets our whole environment besides, or only what no program can do without.
         cwd: Its working directory.
@@ -31,7 +35,7 @@ class Part:
 
     name: str
     argv: tuple[str, ...]
-    missing: Callable[[], str | None] = lambda: None
+    probes: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     inherit: bool = False
     cwd: Path | None = None
@@ -44,21 +48,45 @@ class Part:
     address: str = ""
 
 
-def http_missing(
-    port: int, path: str, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
-) -> str | None:
-    """What keeps `GET path` from answering 200; None when it does."""
+def missing(probes: tuple[str, ...], pki: Pki) -> str | None:
+    """Ask once; what is not well, or None when all is well.
+
+    Args:
+        probes: See `Part.probes`.
+        pki: Who we are for https, and who may answer.
+    """
+    for url in probes:
+        try:
+            problem = _ask(url, pki)
+        except (OSError, http.client.HTTPException) as error:
+            problem = str(error) or type(error).__name__
+        if problem:
+            return f"{url}: {problem}"
+    return None
+
+
+def _ask(url: str, pki: Pki) -> str | None:
+    parts = urlsplit(url)
+    host, port = str(parts.hostname), int(parts.port or 0)
     connection: http.client.HTTPConnection
-    if tls:
-        connection = http.client.HTTPSConnection(host, port, timeout=_PROBE_SECONDS, context=tls)
+    if parts.scheme == "tcp":
+        socket.create_connection((host, port), timeout=_PROBE_SECONDS).close()
+        return None
+    if parts.scheme == "https":
+        connection = http.client.HTTPSConnection(host, port, timeout=_PROBE_SECONDS, context=_tls(pki))
     else:
         connection = http.client.HTTPConnection(host, port, timeout=_PROBE_SECONDS)
     try:
-        connection.request("GET", path)
+        connection.request("GET", parts.path)
         answer = connection.getresponse()
         body = answer.read(2_000).decode(errors="replace").strip()
-    except (OSError, http.client.HTTPException) as error:
-        return f"{path} on port {port}: {error or type(error).__name__}"
     finally:
         connection.close()
-    return None if answer.status == 200 else f"{path} on port {port} answers {answer.status}: {body}"
+    return None if answer.status == 200 else f"{answer.status} {body}".strip()
+
+
+def _tls(pki: Pki) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(pki.authority))
+    admin = pki.pair("admin")
+    context.load_cert_chain(admin.certificate, admin.key)
+    return context

@@ -27,10 +27,10 @@ _GRACE_SECONDS = 10.0
 _SERVER_GRACE_SECONDS = 1.0
 _LOCK_POLL_SECONDS = 0.2
 _RESOURCE = f"/apis/{names.GROUP}/{names.VERSION}/{names.PLURAL}"
-_STATE = "state.json"
+STATE = "state.json"
 _RUNTIME = (
     "audit-policy.json", "audit.log", "bin", "etcd", "kube-controller-manager.kubeconfig", "kubeconfig",
-    "pki", "temporal.db", "temporal.db-shm", "temporal.db-wal", "worker", "logs", _STATE,
+    "kubectl", "pki", "temporal.db", "temporal.db-shm", "temporal.db-wal", "worker", "logs", STATE,
 )  # fmt: skip
 
 
@@ -51,7 +51,7 @@ class Platform:
         self, home: Path, binaries: Mapping[str, Resolved], *, audit: bool = False, ui: bool = False
     ) -> None:
         self.home = home.absolute()
-        self.state = state.load(self.home / _STATE)
+        self.state = state.load(self.home / STATE)
         self.state.ensure_ports((*controlplane.PORTS, *temporal.PORTS))
         self._binaries = binaries
         self.control_plane = ControlPlane(
@@ -99,7 +99,7 @@ class Platform:
 
     def refresh(self) -> None:
         """Read what another process, which held the lock, wrote down."""
-        written = state.load(self.home / _STATE)
+        written = state.load(self.home / STATE)
         self.state.ports.update(written.ports)
         self.state.parts, self.state.steps = written.parts, written.steps
 
@@ -120,6 +120,16 @@ class Platform:
         """
         return self.state.parts[name].child
 
+    def children(self) -> list[Child]:
+        """All processes that are written down."""
+        return [part.child for part in self.state.parts.values()]
+
+    def drop(self, name: str) -> None:
+        """Stop a part that is not wanted any more, if it is there."""
+        if part := self.state.parts.pop(name, None):
+            processes.stop([part.child], _GRACE_SECONDS)
+            self.save()
+
     def restart(self, name: str, report: Report = silent) -> Child:
         """Start one of `servers` if it does not run, and wait until it is well."""
         part = next(part for part in self.servers() if part.name == name)
@@ -130,9 +140,21 @@ class Platform:
         """A part's log file."""
         return self._ground.log(name)
 
+    def log_end(self, name: str) -> str:
+        """The last lines of a part's log."""
+        return processes.tail(self.log(name))
+
     def save(self) -> None:
         """Write the state down."""
-        state.save(self.state, self.home / _STATE)
+        state.save(self.state, self.home / STATE)
+
+    def link_kubectl(self) -> Path:
+        """A kubectl in a directory of its own, for people to put on PATH."""
+        link = self.home / "kubectl" / "kubectl"
+        link.parent.mkdir(exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(self._binaries["kubectl"].path)
+        return link
 
     def kubectl(self, *arguments: str) -> list[str]:
         """The command line of a kubectl that speaks to this platform."""
@@ -140,7 +162,7 @@ class Platform:
 
     @property
     def _ground(self) -> Ground:
-        return Ground(mark=str(self.home), logs=self.home / "logs", state=self.state, save=self.save)
+        return Ground(self.home, self.state, self.save)
 
     def _crds(self) -> Part:
         """A step: the CRDs are applied and served."""
@@ -157,7 +179,7 @@ class Platform:
             argv=tuple(argv),
             once=True,
             stamp="".join(file.read_text() for file in files),
-            missing=lambda: self.control_plane.missing(_RESOURCE),
+            probes=(f"{self.control_plane.server}{_RESOURCE}",),
             after=("kube-apiserver",),
         )
 
@@ -182,7 +204,7 @@ def down(home: Path, *, keep: Iterable[str] = ()) -> int:
         How many processes there were.
     """
     home = home.absolute()
-    recorded = state.load(home / _STATE)
+    recorded = state.load(home / STATE)
     alive = [part.child for part in recorded.parts.values() if part.child.alive]
     servers = [recorded.parts[name].child for name in SERVERS if name in recorded.parts]
     # Whoever uses the servers ends before them, and can say good-bye to them.
@@ -190,7 +212,7 @@ def down(home: Path, *, keep: Iterable[str] = ()) -> int:
     processes.stop(servers, _SERVER_GRACE_SECONDS)
     count = len(alive) + processes.sweep(str(home))
     for name in set(_RUNTIME) - set(keep):
-        _remove(home / name)
+        remove(home / name)
     return count
 
 
@@ -210,7 +232,8 @@ def lock(home: Path, report: Report = silent) -> Iterator[None]:
         file.release()
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file or a directory, if it is there."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

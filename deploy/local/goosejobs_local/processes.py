@@ -61,7 +61,13 @@ class Child:
 
 
 def spawn(
-    argv: Sequence[str], *, env: Mapping[str, str], log: Path, mark: str, cwd: Path | None = None
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    log: Path,
+    mark: str,
+    cwd: Path | None = None,
+    umask: int = -1,
 ) -> Child:
     """Start a process in a session of its own, its output appended to a file.
 
@@ -71,16 +77,18 @@ def spawn(
         log: Where stdout and stderr go.
         mark: The value of MARK.
         cwd: Its working directory.
+        umask: Of the files that it makes; -1: ours.
 
     Raises:
         OSError: The program cannot be started.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with log.open("ab") as output:
         popen = subprocess.Popen(
             list(argv),
             env={**env, MARK: mark},
             cwd=cwd,
+            umask=umask,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -15,6 +15,7 @@ class Progress:
         total: Units there are; 0 when nobody knows.
         unit: `packages`, `MB`.
         finished: Nothing more will come for this task.
+        quick: It will be over in seconds; not worth a line in a log.
     """
 
     task: str
@@ -23,6 +24,7 @@ class Progress:
     total: int = 0
     unit: str = ""
     finished: bool = False
+    quick: bool = False
 
 
 Report = Callable[[Progress], None]

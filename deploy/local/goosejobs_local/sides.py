@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from goosejobs_local import temporal
-from goosejobs_local.parts import Part, http_missing
+from goosejobs_local.parts import Part
 
 STUB_MODEL = "stub"
 
@@ -17,7 +17,7 @@ def model(port: int) -> Part:
     return Part(
         name="model",
         argv=(sys.executable, "-m", "goosejobs_local.modelstub", "--host", "127.0.0.1", "--port", str(port)),
-        missing=lambda: http_missing(port, "/v1/models"),
+        probes=(f"http://127.0.0.1:{port}/v1/models",),
         address=f"http://127.0.0.1:{port}",
     )
 
@@ -45,7 +45,7 @@ def operator(port: int, connection: Mapping[str, str], **env: str) -> Part:
         argv=(sys.executable, "-m", "goosejobs_operator"),
         env={**connection, "GOOSEJOBS_HEALTH_ADDRESS": f"127.0.0.1:{port}", **env},
         inherit=True,
-        missing=lambda: http_missing(port, "/healthz"),
+        probes=(f"http://127.0.0.1:{port}/healthz",),
         after=("crds", "temporal"),
         address=f"127.0.0.1:{port}",
     )
@@ -76,7 +76,7 @@ def worker(
             **env,
         },
         inherit=True,
-        missing=lambda: http_missing(port, "/healthz"),
+        probes=(f"http://127.0.0.1:{port}/healthz",),
         after=("crds", "temporal"),
         address=f"127.0.0.1:{port}",
     )

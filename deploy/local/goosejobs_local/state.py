@@ -22,6 +22,7 @@ class Recorded(BaseModel):
         pid: Its process id.
         birth: See `processes.Child`.
         digest: Of the command that started it: a part that should be started otherwise now is started again.
+        probes: See `parts.Part`.
         version: To show.
         address: To show.
     """
@@ -31,6 +32,7 @@ class Recorded(BaseModel):
     pid: int
     birth: str
     digest: str
+    probes: tuple[str, ...]
     version: str
     address: str
 

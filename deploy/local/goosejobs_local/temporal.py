@@ -1,6 +1,5 @@
 """Temporal's development server: one process, its data in one SQLite file, on loopback."""
 
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,15 +60,8 @@ class Temporal:
             argv=tuple(argv),
             # It reads ~/.config/temporalio and TEMPORAL_* of whoever starts it: none of that is meant for it.
             env={"TEMPORAL_CONFIG_FILE": "", "TEMPORAL_ENV": ""},
-            missing=self._missing,
+            # It opens its port once namespace and search attribute are there.
+            probes=(f"tcp://{self.address}",),
             version=self.version,
             address=self.address,
         )
-
-    def _missing(self) -> str | None:
-        """start-dev opens its port once namespace and search attributes are there."""
-        try:
-            with socket.create_connection(("127.0.0.1", self.ports["temporal"]), timeout=1.0):
-                return None
-        except OSError as error:
-            return f"port {self.ports['temporal']}: {error}"

@@ -1,0 +1,130 @@
+"""What `goosejobs up` runs: the platform, a model to ask, the operator and a worker."""
+
+import dataclasses
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from goosejobs_local import platform, processes, sides
+from goosejobs_local.parts import Part
+from goosejobs_local.platform import Platform
+from goosejobs_local.processes import Child
+from goosejobs_local.progress import Report
+from goosejobs_local.resolve import Resolved, Resolver
+
+BINARIES = (*platform.SERVERS, "goose")
+_GRACE_SECONDS = 10.0
+EXAMPLES = Path(__file__).parent / "examples"
+
+
+@dataclass(frozen=True)
+class Model:
+    """Whom goose asks.
+
+    Attributes:
+        text: For people.
+        stub: Whether it is the stub model.
+    """
+
+    text: str
+    stub: bool
+
+
+def home(environ: Mapping[str, str] = os.environ) -> Path:
+    """The data directory: GOOSEJOBS_HOME, or the place where this user's programs keep their data."""
+    if own := environ.get("GOOSEJOBS_HOME"):
+        return Path(own).absolute()
+    if os.geteuid() == 0:
+        # goose then runs as another user, which may not enter root's home.
+        return Path("/var/lib/goosejobs-local")
+    base = environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share").absolute() / "goosejobs"
+
+
+def choose_model(environ: Mapping[str, str] = os.environ) -> Model:
+    """The provider that the environment names as goose itself reads it, else the stub model."""
+    provider, name = environ.get("GOOSE_PROVIDER"), environ.get("GOOSE_MODEL")
+    if not provider:
+        return Model("stub model; set GOOSE_PROVIDER, GOOSE_MODEL and its key to use a real one", stub=True)
+    return Model(f"{provider}, {name or 'its default model'} (from your environment)", stub=False)
+
+
+def start(home: Path, *, ui: bool, report: Report, resolver: Resolver) -> Platform:
+    """Bring everything up; the data directory's lock must be held.
+
+    If that fails, or is interrupted, what was started here is stopped again.
+
+    Args:
+        home: The data directory.
+        ui: Whether Temporal's web pages are served.
+        report: Told what is going on.
+        resolver: Finds the binaries.
+
+    Raises:
+        Unresolved: A binary cannot be had.
+        PartFailed: A part ended or took too long.
+    """
+    binaries = resolver.resolve(BINARIES)
+    built = Platform(home, binaries, ui=ui)
+    before = {child for child in built.children() if child.alive}
+    model = choose_model()
+    built.state.model = model.text
+    built.state.ui = built.temporal.ui_url if ui else ""
+    try:
+        more = _sides(built, binaries["goose"], model)
+        built.up(more, report)
+    except BaseException as error:
+        with _undisturbed():
+            _undo(built, before, keep_logs=not isinstance(error, KeyboardInterrupt))
+        raise
+    return built
+
+
+def _undo(built: Platform, before: set[Child], *, keep_logs: bool) -> None:
+    """Stop what was not there before; if nothing was, everything goes, so that nothing is left behind."""
+    if before:
+        processes.stop([child for child in built.children() if child not in before], _GRACE_SECONDS)
+    else:
+        platform.down(built.home, keep=["logs"] if keep_logs else [])
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """A second Ctrl-C does not keep the first from cleaning up."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _sides(built: Platform, goose: Resolved, model: Model) -> list[Part]:
+    stub = sides.model(built.port("model"))
+    to = sides.connection(built.kubeconfig, built.temporal.address)
+    text_logs = {"GOOSEJOBS_LOG_FORMAT": "text"}
+    recipes = built.home / "recipes"
+    recipes.mkdir(parents=True, exist_ok=True)
+    operator = sides.operator(built.port("operator"), to, **text_logs)
+    worker = sides.worker(
+        built.port("worker"),
+        to,
+        goose=sides.reachable(goose.path, built.home / "bin"),
+        data=built.home / "worker",
+        recipes=recipes,
+        # `down` removes the runs with everything else: there is nothing to wait for.
+        GOOSEJOBS_DRAIN_SECONDS="0",
+        **text_logs,
+        **(sides.stub_provider(stub.address) if model.stub else {}),
+    )
+    wanted = [*([stub] if model.stub else []), _kept(operator), _kept(worker)]
+    if not model.stub:
+        built.drop("model")
+    return wanted
+
+
+def _kept(part: Part) -> Part:
+    return dataclasses.replace(part, argv=(sys.executable, "-m", "goosejobs_local.keeper", *part.argv))
