@@ -28,8 +28,13 @@ def mark_of(obj: Object) -> Mark:
         meta["uid"],
         int(meta.get("generation", 0)),
         "deletionTimestamp" in meta,
-        names.FINALIZER in meta.get("finalizers", ()),
+        has_finalizer(obj),
     )
+
+
+def has_finalizer(obj: Object) -> bool:
+    """Whether the object waits for us before it goes."""
+    return names.FINALIZER in obj["metadata"].get("finalizers", ())
 
 
 def key_of(obj: Object) -> Key:

@@ -15,6 +15,7 @@ from goosejobs.model.status import ActiveRun, GooseJobStatus
 from goosejobs_operator import desired
 from goosejobs_operator.backend import Backend
 from goosejobs_operator.desired import Refused
+from goosejobs_operator.known import has_finalizer
 from goosejobs_operator.recipes import Recipes, WaitingForWorker
 from goosejobs_operator.schedule import Described, WantedSchedule, paused
 from goosejobs_operator.temporal import RunState, Temporal, TemporalUnavailable
@@ -93,7 +94,7 @@ class Observation:
     @property
     def has_finalizer(self) -> bool:
         """Whether it waits for us before it goes."""
-        return names.FINALIZER in self.obj["metadata"].get("finalizers", [])
+        return has_finalizer(self.obj)
 
     @property
     def overdue(self) -> bool:
@@ -209,8 +210,6 @@ class Observer:
         return tuple(gone)
 
     async def _leaving(self, seen: Observation) -> Observation:
-        if not seen.has_finalizer:
-            return seen
         try:
             self._backend.check()
             schedule = await self._temporal.describe(seen.ref)

@@ -11,6 +11,9 @@ from goosejobs_operator.schedule import WantedSchedule, differences, schedule_id
 STILL_LEAVING_SECONDS = 1.0
 """About as long as Temporal's index lags: a run that started during the deletion is seen by the next look."""
 
+VERIFY_SECONDS = 1.0
+"""After an update: Temporal drops one whose token is stale (somebody paused the schedule) without a word."""
+
 
 @dataclass(frozen=True, slots=True)
 class AddFinalizer:
@@ -31,7 +34,7 @@ class CreateSchedule:
 
 @dataclass(frozen=True, slots=True)
 class UpdateSchedule:
-    """Replace the schedule in one step, unless somebody changed it since it was looked at."""
+    """Replace the schedule in one step. Nothing happens if somebody changed it since it was looked at."""
 
     id: str
     to: Schedule
@@ -78,7 +81,7 @@ class CloseRecord:
 
 @dataclass(frozen=True, slots=True)
 class LookAgain:
-    """Something is under way: look again, and write no final word yet."""
+    """Something is under way: look again after so many seconds; after none, say nothing before."""
 
     seconds: float
 
@@ -100,7 +103,7 @@ Step = (
 def plan(seen: Observation) -> list[Step]:
     """The steps, in order; empty when everything is as it should be."""
     if seen.deleting:
-        return _let_go(seen) if seen.has_finalizer else []
+        return _let_go(seen)
     if seen.gone:
         return [*(CloseRecord(gone) for gone in seen.gone), LookAgain(0)]
     if seen.spec and seen.spec.run_once:
@@ -124,7 +127,8 @@ def _keep_schedule(seen: Observation) -> list[Step]:
     parts = differences(seen.schedule.schedule, seen.target)
     if not parts:
         return []
-    return [UpdateSchedule(schedule_id(seen.ref), seen.target, seen.schedule.token, tuple(parts))]
+    update = UpdateSchedule(schedule_id(seen.ref), seen.target, seen.schedule.token, tuple(parts))
+    return [update, LookAgain(VERIFY_SECONDS)]
 
 
 def _finalizer(seen: Observation) -> list[Step]:

@@ -4,7 +4,7 @@ import hashlib
 
 from goosejobs.clients.errors import Forbidden, NotFound
 from goosejobs.clients.renderer import Renderer
-from goosejobs.model.names import MAX_RECIPE_BYTES, RECIPE_LABEL
+from goosejobs.model.names import RECIPE_LABEL
 from goosejobs.model.reasons import StalledReason
 from goosejobs.model.run import GooseJobRef, RecipeSnapshot
 from goosejobs.model.spec import ConfigMapKeyRef, GooseJobSpec
@@ -115,10 +115,6 @@ class Recipes:
         return _snapshot(found.text, "spec.recipe.path", found.base_dir)
 
     async def _check(self, recipe: RecipeSnapshot, spec: GooseJobSpec) -> None:
-        size = len(recipe.text.encode())
-        if size > MAX_RECIPE_BYTES:
-            message = f"the recipe has {size} bytes and may have at most {MAX_RECIPE_BYTES}: shorten it"
-            raise refusal(StalledReason.RECIPE_TOO_LARGE, recipe.source, message)
         values = {parameter.name: parameter.value for parameter in spec.parameters}
         try:
             await self._renderer.check(recipe.text, values, base_dir=recipe.base_dir)
@@ -127,5 +123,5 @@ class Recipes:
 
 
 def _snapshot(text: str, source: str, base_dir: str | None = None) -> RecipeSnapshot:
-    digest = hashlib.sha256(text.encode()).hexdigest()
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     return RecipeSnapshot(text=text, digest=f"sha256:{digest}", source=source, base_dir=base_dir)

@@ -12,7 +12,7 @@ from goosejobs.model.reasons import ReadyReason, StalledReason
 from goosejobs_operator import metrics, status
 from goosejobs_operator.backend import Backend
 from goosejobs_operator.execute import Executor
-from goosejobs_operator.known import Known, mark_of
+from goosejobs_operator.known import Known, has_finalizer, mark_of
 from goosejobs_operator.kube import OperatorKube
 from goosejobs_operator.observe import Observation, Observer
 from goosejobs_operator.plan import LookAgain, RemoveFinalizer, Step, plan
@@ -80,6 +80,9 @@ class Reconciler:
         try:
             obj = await self._kube.get_goosejob(*key)
         except NotFound:
+            self._known.forget(key)
+            return None
+        if "deletionTimestamp" in obj["metadata"] and not has_finalizer(obj):
             self._known.forget(key)
             return None
         now = datetime.now(UTC)

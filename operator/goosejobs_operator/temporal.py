@@ -3,6 +3,7 @@
 Every error comes out as one of `goosejobs.clients.errors`, Unavailable ones as `TemporalUnavailable`.
 """
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -173,8 +174,10 @@ class Temporal:
     async def update(self, id_: str, to: Schedule, token: bytes) -> None:
         """Replace the schedule in one step.
 
+        Nothing happens, and nothing tells so, if somebody changed it (paused it, say) after it was described.
+
         Raises:
-            Conflict: Somebody changed it (paused it, say) after it was described, or removed it.
+            Conflict: Somebody removed it.
         """
         request = UpdateScheduleRequest(
             namespace=self._client.namespace,
@@ -327,7 +330,8 @@ class Temporal:
             ClientError: Why not.
         """
         with _call("check health"):
-            healthy = await self._client.service_client.check_health(timeout=_PROBE_TIMEOUT)
+            async with asyncio.timeout(2 * _PROBE_TIMEOUT.total_seconds()):  # connecting may take any time
+                healthy = await self._client.service_client.check_health(timeout=_PROBE_TIMEOUT)
         if not healthy:
             raise TemporalUnavailable("Temporal: it answers, and says that it does not serve")
 

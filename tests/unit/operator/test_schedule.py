@@ -1,0 +1,142 @@
+"""A schedule as wanted, and how one that exists differs from it."""
+
+from collections.abc import Callable
+
+import pytest
+from temporalio.api.enums.v1 import ScheduleOverlapPolicy, TaskQueueKind
+from temporalio.api.schedule.v1 import Schedule, ScheduleState
+
+from goosejobs.model.spec import ConcurrencyPolicy
+from goosejobs_operator.schedule import NOTE_SUSPEND, differences, foreign_pause, merged_state
+from support.observations import described, schedule, wanted
+
+OURS = ScheduleState(paused=True, notes=NOTE_SUSPEND)
+THEIRS = ScheduleState(paused=True, notes="maintenance")
+
+
+def as_server_tells(sent: Schedule) -> Schedule:
+    """What Temporal adds to what it was sent (seen with server 1.29.1)."""
+    told = Schedule()
+    told.CopyFrom(sent)
+    told.action.start_workflow.task_queue.kind = TaskQueueKind.TASK_QUEUE_KIND_NORMAL
+    told.action.start_workflow.priority.SetInParent()
+    for interval in told.spec.interval:
+        interval.ClearField("phase")
+    return told
+
+
+@pytest.mark.parametrize("expression", ["0 8 * * *", "*/15 8-17 13 * 5", "@every 7m", "@hourly", "5 * * * *"])
+def test_what_the_server_fills_in_is_no_difference(expression: str) -> None:
+    sent = schedule(wanted(expression))
+    told = as_server_tells(sent)
+    if sent.spec.interval and sent.spec.interval[0].phase.seconds:
+        told.spec.interval[0].phase.CopyFrom(sent.spec.interval[0].phase)
+    assert differences(told, sent) == []
+
+
+def later(told: Schedule) -> None:
+    told.spec.structured_calendar[0].hour[0].start = 9
+    told.spec.structured_calendar[0].hour[0].end = 9
+
+
+def add_cron(told: Schedule) -> None:
+    told.spec.cron_string.append("* * * * *")
+
+
+def jitter(told: Schedule) -> None:
+    told.spec.jitter.seconds = 5
+
+
+def other_zone(told: Schedule) -> None:
+    told.spec.timezone_name = "Europe/Paris"
+
+
+def other_queue(told: Schedule) -> None:
+    told.action.start_workflow.task_queue.name = "elsewhere"
+
+
+def other_argument(told: Schedule) -> None:
+    told.action.start_workflow.input.payloads[0].data = b"{}"
+
+
+def add_timeout(told: Schedule) -> None:
+    told.action.start_workflow.workflow_run_timeout.seconds = 1
+
+
+def allow_overlap(told: Schedule) -> None:
+    told.policies.overlap_policy = ScheduleOverlapPolicy.SCHEDULE_OVERLAP_POLICY_ALLOW_ALL
+
+
+def catch_up(told: Schedule) -> None:
+    told.policies.catchup_window.seconds = 1
+
+
+@pytest.mark.invariant("I17")
+@pytest.mark.parametrize(
+    ("edit", "part"),
+    [
+        (later, "spec"),
+        (add_cron, "spec"),
+        (jitter, "spec"),
+        (other_zone, "spec"),
+        (other_queue, "action"),
+        (other_argument, "action"),
+        (add_timeout, "action"),
+        (allow_overlap, "policies"),
+        (catch_up, "policies"),
+    ],
+)
+def test_whatever_somebody_edits_is_a_difference(edit: Callable[[Schedule], None], part: str) -> None:
+    sent = schedule(wanted())
+    told = as_server_tells(sent)
+    edit(told)
+    assert differences(told, sent) == [part]
+
+
+@pytest.mark.parametrize(
+    ("policy", "overlap"),
+    [
+        (ConcurrencyPolicy.FORBID, "SKIP"),
+        (ConcurrencyPolicy.ALLOW, "ALLOW_ALL"),
+        (ConcurrencyPolicy.REPLACE, "CANCEL_OTHER"),
+        (ConcurrencyPolicy.QUEUE, "BUFFER_ALL"),
+    ],
+)
+def test_concurrency_and_deadline_are_temporals_own_policies(policy: ConcurrencyPolicy, overlap: str) -> None:
+    sent = schedule(wanted(concurrency_policy=policy))
+    assert ScheduleOverlapPolicy.Name(sent.policies.overlap_policy).endswith(f"POLICY_{overlap}")
+    assert sent.policies.catchup_window.seconds == 300
+
+
+def test_the_schedule_runs_our_workflow_on_the_pools_queue_with_the_request() -> None:
+    action = schedule(wanted(pool="gpu")).action.start_workflow
+    assert (action.workflow_type.name, action.task_queue.name) == ("GooseJobRun", "goosejobs-gpu")
+    assert action.workflow_id == "goosejob/team-a/report/11111111-2222-3333-4444-555555555555"
+
+
+@pytest.mark.parametrize(
+    ("old", "suspend", "new"),
+    [
+        (ScheduleState(), False, ScheduleState()),
+        (ScheduleState(), True, OURS),
+        (OURS, True, OURS),
+        (OURS, False, ScheduleState()),
+        (THEIRS, True, THEIRS),
+        (THEIRS, False, THEIRS),
+        (ScheduleState(notes="keep me"), False, ScheduleState(notes="keep me")),
+        (
+            ScheduleState(limited_actions=True, remaining_actions=3),
+            True,
+            ScheduleState(limited_actions=True, remaining_actions=3, paused=True, notes=NOTE_SUSPEND),
+        ),
+    ],
+)
+def test_only_our_own_pause_is_lifted(old: ScheduleState, suspend: bool, new: ScheduleState) -> None:
+    assert merged_state(old, suspend=suspend) == new
+
+
+def test_a_pause_of_somebody_else_is_told_with_its_note() -> None:
+    assert foreign_pause(described(wanted(), THEIRS)) == "maintenance"
+    assert foreign_pause(described(wanted(), ScheduleState(paused=True))) == "without a note"
+    assert foreign_pause(described(wanted(suspend=True))) is None
+    assert foreign_pause(described(wanted())) is None
