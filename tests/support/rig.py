@@ -108,7 +108,7 @@ class Rig:
         self.platform = Platform(home, Resolver().resolve(platform.SERVERS), audit=True)
         self._numbers = itertools.count(1)
         # What one test starts is not written into the state that all share; the mark finds it at the end.
-        self._private = Ground(mark=str(home), logs=home / "logs", state=State(), save=lambda: None)
+        self._private = Ground(home, State(), save=lambda: None)
 
     @property
     def kubeconfig(self) -> Path:

@@ -129,8 +129,8 @@ class _Running:
     since: float
 
     def is_well(self) -> bool:
-        code = processes.exit_code(self.child)
         ended = not self.child.alive
+        code = processes.exit_code(self.child) if ended else None
         if ended and not (self.part.once and code == 0):
             raise self._failed(f"ended with code {code}" if code is not None else "ended")
         if self.part.once and not ended:
