@@ -88,6 +88,8 @@ def _worker(settings: WorkerSettings, client: Client, activities: Activities) ->
         ],
         identity=settings.identity,
         max_concurrent_activities=settings.max_concurrent_runs,
+        # A run whose worker is gone goes to another one after this; the price of a wrong guess is a replay.
+        sticky_queue_schedule_to_start_timeout=timedelta(seconds=2),
         graceful_shutdown_timeout=timedelta(seconds=settings.drain_seconds),
     )
 

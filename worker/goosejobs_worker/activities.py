@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from temporalio import activity
@@ -19,6 +19,7 @@ from goosejobs.record import announced, recorded
 from goosejobs_worker import metrics
 from goosejobs_worker.executors import Executor
 from goosejobs_worker.executors.local.supervisor import boot_time
+from goosejobs_worker.fence import wait_before_start
 from goosejobs_worker.lifeline import Lifeline, Stop
 from goosejobs_worker.recipes import UnreadableRecipe, read_recipe_file
 from goosejobs_worker.settings import WorkerSettings
@@ -53,15 +54,16 @@ class Activities:
     @activity.defn(name=ANNOUNCE)
     async def announce(self, run: RunInfo, attempt: int) -> Announcement:
         """Enter the run into `status.active`."""
-        others: set[str] = set()
+        wait = timedelta(0)
 
         def fold(obj: Object) -> dict[str, Any] | None:
-            others.clear()
-            others.update(other.id for other in read_status(obj).active if other.id != run.id)
-            return announced(obj, run, attempt, self._settings.identity, datetime.now(UTC))
+            nonlocal wait
+            now = datetime.now(UTC)
+            wait = wait_before_start(read_status(obj), run.id, now)
+            return announced(obj, run, attempt, self._settings.identity, now)
 
         await self._kube.write_runs(run.goosejob, _in_time(fold))
-        return Announcement(alone=not others)
+        return Announcement(wait=wait)
 
     @activity.defn(name=EXECUTE_ATTEMPT)
     async def execute_attempt(self, attempt: AttemptRequest) -> AttemptResult:

@@ -36,18 +36,12 @@ with workflow.unsafe.imports_passed_through():
     )
     from goosejobs.model.spec import ConcurrencyPolicy
     from goosejobs_worker.attempts import Attempts
+    from goosejobs_worker.fence import FENCE, HEARTBEAT_TIMEOUT
 
 ANNOUNCE: Final = "announce"
 EXECUTE_ATTEMPT: Final = "execute_attempt"
 RECORD: Final = "record"
 READ_RECIPE: Final = "read_recipe"
-
-HEARTBEAT_TIMEOUT: Final = timedelta(seconds=15)
-"""After this silence an attempt is given up. Its processes are dead by then: their lease is shorter
-(goosejobs_worker.lifeline). It bounds how long a lost worker goes unnoticed."""
-
-FENCE: Final = HEARTBEAT_TIMEOUT
-"""How long processes of a run whose workflow was terminated can outlive it, at most."""
 
 ATTEMPT_MARGIN: Final = timedelta(minutes=5)
 """Beyond `activeDeadlineSeconds`, which the supervisor keeps: for preparing, ending and reporting."""
@@ -63,8 +57,8 @@ _SCHEDULED_TIME = SearchAttributeKey.for_datetime("TemporalScheduledStartTime")
 class Announcement(Message):
     """What announcing a run brought back."""
 
-    alone: bool
-    """No other run of the GooseJob is entered as active."""
+    wait: timedelta
+    """How long processes of an earlier run of the GooseJob may still be alive."""
 
 
 @workflow.defn(name=names.WORKFLOW_TYPE)
@@ -126,15 +120,14 @@ class GooseJobRun:
     async def _fence(self) -> None:
         """Enter the run in the status, and outwait what an earlier one may have left alive.
 
-        A terminated workflow is not a dead process. It never recorded itself, so it still stands in
-        `status.active`; its worker ends its processes when Temporal no longer knows them, or they end with
-        their lease. When the status cannot be read, nobody knows, so wait too.
+        When the status cannot be read, nobody knows, so wait as long as it may take.
         """
         announcement = await self._announce(attempt=1)
         if self.request.concurrency_policy is ConcurrencyPolicy.ALLOW:
             return
-        if announcement is None or not announcement.alone:
-            await workflow.sleep(FENCE)
+        wait = FENCE if announcement is None else announcement.wait
+        if wait > timedelta(0):
+            await workflow.sleep(wait)
 
     async def _announce(self, attempt: int | None = None) -> Announcement | None:
         """Best effort: the API server being away does not stop a run; its record will tell all."""

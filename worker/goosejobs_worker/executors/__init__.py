@@ -1,15 +1,17 @@
 """Where and how an attempt is executed."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from goosejobs.model.run import AttemptRequest, AttemptResult
-from goosejobs_worker.lifeline import Lifeline
+
+if TYPE_CHECKING:
+    from goosejobs_worker.lifeline import Lifeline  # it shares a clock with an executor's supervisor
 
 
 class Executor(Protocol):
     """Runs attempts in one `spec.execution.mode`."""
 
-    async def execute(self, attempt: AttemptRequest, lifeline: Lifeline) -> AttemptResult:
+    async def execute(self, attempt: AttemptRequest, lifeline: "Lifeline") -> AttemptResult:
         """Run goose once, to whatever end; nothing of it is alive any more when this returns.
 
         Args:

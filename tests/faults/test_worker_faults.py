@@ -1,0 +1,199 @@
+"""What becomes of a run when its worker dies, freezes, stops, or is told to end it: with real goose."""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from temporalio.client import Client
+
+from goosejobs.model import names
+from support.ledger import Ledger, new_ledger
+from support.objects import Kubectl, Object, apply, get, goosejob, last_run
+
+Eventually = Callable[..., Any]
+Start = Callable[..., Any]
+
+pytestmark = pytest.mark.usefixtures("operator")
+
+DEAD_WITHIN = 5.0
+LEASE = 10.0
+HEARTBEAT_TIMEOUT = 15.0
+
+
+@pytest.fixture
+def pool() -> str:
+    """A pool whose only workers are those the test starts."""
+    return f"p-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def ledger() -> Iterator[Ledger]:
+    with new_ledger() as ledger:
+        yield ledger
+
+
+@pytest.fixture
+async def temporal(temporal_address: str) -> Client:
+    return await Client.connect(temporal_address)
+
+
+async def ended(kubectl: Kubectl, eventually: Eventually, namespace: str, name: str) -> Object:
+    run: Object = await eventually(lambda: last_run(get(kubectl, namespace, name)), timeout=60)
+    return run
+
+
+@pytest.mark.invariant("I6")
+@pytest.mark.invariant("I10")
+async def test_a_killed_workers_processes_die_and_another_worker_finishes_the_run(
+    kubectl: Kubectl, eventually: Eventually, namespace: str, start_worker: Start, pool: str, ledger: Ledger
+) -> None:
+    worker = start_worker(pool=pool)
+    apply(kubectl, namespace, ledger.goosejob("killed", pool, patience=1))
+    await eventually(ledger.hanging, timeout=30)
+    worker.kill9()
+    await eventually(lambda: not ledger.alive(), timeout=DEAD_WITHIN)
+    start_worker(pool=pool)
+    run = await ended(kubectl, eventually, namespace, "killed")
+    assert (run["outcome"], run["attempt"]) == ("Succeeded", 2)
+    assert run["result"].strip() == "came to its end"
+    assert ledger.entries("overlap") == []
+    status = get(kubectl, namespace, "killed")["status"]
+    assert (status["counts"]["succeeded"], status["counts"]["failed"]) == (1, 0)
+    assert (len(status["recentRuns"]), status["active"]) == (1, [])
+    assert not ledger.alive()
+
+
+@pytest.mark.invariant("I8")
+async def test_a_frozen_worker_is_fenced_its_processes_die_and_what_it_says_later_does_not_count(
+    kubectl: Kubectl, eventually: Eventually, namespace: str, start_worker: Start, pool: str, ledger: Ledger
+) -> None:
+    frozen = start_worker(pool=pool)
+    apply(kubectl, namespace, ledger.goosejob("frozen", pool, patience=1))
+    await eventually(ledger.hanging, timeout=30)
+    frozen.freeze()
+    await eventually(lambda: not ledger.alive(), timeout=LEASE + DEAD_WITHIN)
+    start_worker(pool=pool)
+    run = await ended(kubectl, eventually, namespace, "frozen")
+    assert (run["outcome"], run["attempt"]) == ("Succeeded", 2)
+    before = get(kubectl, namespace, "frozen")
+    frozen.thaw()
+    await eventually(lambda: "Temporal no longer knows" in frozen.log or "goose ended" in frozen.log)
+    frozen.stop()  # its last words are said when it has drained
+    after = get(kubectl, namespace, "frozen")
+    assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+    assert ledger.entries("overlap") == []
+
+
+@pytest.mark.invariant("I9")
+async def test_deleting_a_goosejob_in_the_middle_of_a_run_leaves_no_process(
+    kubectl: Kubectl, eventually: Eventually, namespace: str, start_worker: Start, pool: str, ledger: Ledger
+) -> None:
+    start_worker(pool=pool, GOOSEJOBS_KILL_GRACE_SECONDS="1")
+    apply(kubectl, namespace, ledger.goosejob("deleted", pool))
+    await eventually(ledger.hanging, timeout=30)
+    kubectl("delete", "-n", namespace, "gj", "deleted", "--timeout=60s")
+    assert not ledger.alive()
+
+
+@pytest.mark.invariant("I9")
+async def test_a_cancelled_workflow_is_a_killed_run(
+    kubectl: Kubectl,
+    eventually: Eventually,
+    namespace: str,
+    start_worker: Start,
+    pool: str,
+    ledger: Ledger,
+    temporal: Client,
+) -> None:
+    start_worker(pool=pool, GOOSEJOBS_KILL_GRACE_SECONDS="1")
+    apply(kubectl, namespace, ledger.goosejob("cancelled", pool))
+    await eventually(ledger.hanging, timeout=30)
+    uid = get(kubectl, namespace, "cancelled")["metadata"]["uid"]
+    workflow = temporal.get_workflow_handle(names.once_workflow_id(namespace, "cancelled", uid))
+    await workflow.cancel()
+    run = await ended(kubectl, eventually, namespace, "cancelled")
+    assert (run["outcome"], run["reason"]) == ("Killed", "Cancelled")
+    assert not ledger.alive()
+    status = (await workflow.describe()).status
+    assert status is not None
+    assert status.name == "CANCELED"
+
+
+async def test_an_attempt_that_takes_too_long_is_ended_with_all_its_processes(
+    kubectl: Kubectl, eventually: Eventually, namespace: str, start_worker: Start, pool: str, ledger: Ledger
+) -> None:
+    start_worker(pool=pool, GOOSEJOBS_KILL_GRACE_SECONDS="1")
+    apply(kubectl, namespace, ledger.goosejob("slow", pool, activeDeadlineSeconds=2))
+    run = await ended(kubectl, eventually, namespace, "slow")
+    assert (run["outcome"], run["reason"], run["attempt"]) == ("Failed", "DeadlineExceeded", 1)
+    assert "spec.activeDeadlineSeconds" in run["message"]
+    assert len(ledger.entries("escaped")) == 1
+    assert not ledger.alive()
+
+
+async def test_a_worker_told_to_stop_lets_a_run_finish(
+    kubectl: Kubectl, eventually: Eventually, namespace: str, start_worker: Start, pool: str
+) -> None:
+    worker = start_worker(pool=pool)
+    apply(kubectl, namespace, goosejob("patient", "stub: slow 3", execution={"pool": pool}))
+    await eventually(lambda: get(kubectl, namespace, "patient")["status"]["active"], timeout=30)
+    worker.stop()
+    start_worker(pool=pool)  # the record is the next worker's
+    run = await ended(kubectl, eventually, namespace, "patient")
+    assert (run["outcome"], run["attempt"]) == ("Succeeded", 1)
+
+
+async def test_a_worker_told_to_stop_ends_what_does_not_finish_and_that_is_not_the_runs_failure(
+    kubectl: Kubectl, eventually: Eventually, namespace: str, start_worker: Start, pool: str, ledger: Ledger
+) -> None:
+    drain = {"GOOSEJOBS_DRAIN_SECONDS": "1", "GOOSEJOBS_KILL_GRACE_SECONDS": "1"}
+    worker = start_worker(pool=pool, **drain)
+    apply(kubectl, namespace, ledger.goosejob("drained", pool, patience=1, retry={"maxAttempts": 1}))
+    await eventually(ledger.hanging, timeout=30)
+    began = time.monotonic()
+    worker.stop()
+    assert time.monotonic() - began < HEARTBEAT_TIMEOUT
+    assert not ledger.alive()
+    start_worker(pool=pool)
+    run = await ended(kubectl, eventually, namespace, "drained")
+    assert (run["outcome"], run["attempt"]) == ("Succeeded", 2)
+
+
+@pytest.mark.invariant("I2")
+async def test_after_a_terminated_workflow_the_next_run_waits_for_the_old_processes_to_be_gone(
+    kubectl: Kubectl,
+    eventually: Eventually,
+    namespace: str,
+    start_worker: Start,
+    pool: str,
+    ledger: Ledger,
+    temporal: Client,
+) -> None:
+    # The hard case: the old run's worker is frozen, so only the lease ends its processes.
+    frozen = start_worker(pool=pool)
+    apply(kubectl, namespace, ledger.goosejob("fenced", pool, patience=1, schedule="0 0 1 1 *"))
+    obj = await eventually(
+        lambda: (o := get(kubectl, namespace, "fenced")) and o["status"]["scheduleId"] and o
+    )
+    schedule = temporal.get_schedule_handle(obj["status"]["scheduleId"])
+    await schedule.trigger()
+    await eventually(ledger.hanging, timeout=30)
+    old = get(kubectl, namespace, "fenced")["status"]["active"][0]
+    frozen.freeze()
+    await temporal.get_workflow_handle(old["workflowId"]).terminate("by hand")
+    start_worker(pool=pool)
+
+    # The operator's record frees the status; Temporal takes a new trigger once it has seen the end.
+    await eventually(lambda: last_run(get(kubectl, namespace, "fenced")), timeout=30)
+
+    async def next_run() -> Object | None:
+        await schedule.trigger()
+        run = last_run(get(kubectl, namespace, "fenced"))
+        return run if run and run["id"] != old["id"] else None
+
+    run = await eventually(next_run, timeout=60)
+    assert run["outcome"] == "Succeeded"
+    assert ledger.entries("overlap") == []
+    assert len(ledger.entries("agent")) >= 2

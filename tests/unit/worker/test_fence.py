@@ -1,0 +1,65 @@
+"""How long a run waits for what an earlier one may have left alive."""
+
+from datetime import UTC, datetime, timedelta
+
+from goosejobs.model.reasons import Outcome, Reason
+from goosejobs.model.run import Trigger
+from goosejobs.model.status import ActiveRun, GooseJobStatus, RunRecord
+from goosejobs_worker.fence import FENCE, HEARTBEAT_TIMEOUT, wait_before_start
+from goosejobs_worker.lifeline import LEASE_SHARE
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def active(run_id: str) -> ActiveRun:
+    return ActiveRun(id=run_id, workflow_id=run_id, trigger=Trigger.SCHEDULE, start_time=NOW)
+
+
+def record(run_id: str, reason: Reason, ago: float) -> RunRecord:
+    finish = NOW - timedelta(seconds=ago)
+    return RunRecord(
+        id=run_id,
+        trigger=Trigger.SCHEDULE,
+        start_time=finish,
+        finish_time=finish,
+        attempt=1,
+        outcome=Outcome.KILLED,
+        reason=reason,
+    )
+
+
+def test_a_first_run_does_not_wait() -> None:
+    assert wait_before_start(GooseJobStatus(), "b", NOW) == timedelta(0)
+
+
+def test_a_run_does_not_wait_for_its_own_entry() -> None:
+    assert wait_before_start(GooseJobStatus(active=[active("b")]), "b", NOW) == timedelta(0)
+
+
+def test_a_run_that_never_recorded_its_end_is_waited_for() -> None:
+    assert wait_before_start(GooseJobStatus(active=[active("a"), active("b")]), "b", NOW) == FENCE
+
+
+def test_a_terminated_run_is_waited_for_from_when_it_was_terminated() -> None:
+    status = GooseJobStatus(last_run=record("a", Reason.TERMINATED, ago=4))
+    assert wait_before_start(status, "b", NOW) == FENCE - timedelta(seconds=4)
+
+
+def test_of_several_terminated_runs_the_latest_counts() -> None:
+    runs = [record("a", Reason.TERMINATED, ago=2), record("0", Reason.TERMINATED, ago=9)]
+    assert wait_before_start(GooseJobStatus(recent_runs=runs), "b", NOW) == FENCE - timedelta(seconds=2)
+
+
+def test_a_run_terminated_long_ago_is_not_waited_for() -> None:
+    status = GooseJobStatus(last_run=record("a", Reason.TERMINATED, ago=FENCE.total_seconds()))
+    assert wait_before_start(status, "b", NOW) == timedelta(0)
+
+
+def test_a_run_that_recorded_its_end_has_no_processes() -> None:
+    status = GooseJobStatus(last_run=record("a", Reason.CANCELLED, ago=0))
+    assert wait_before_start(status, "b", NOW) == timedelta(0)
+
+
+def test_the_lease_ends_before_anybody_stops_waiting_for_it() -> None:
+    lease = HEARTBEAT_TIMEOUT * LEASE_SHARE
+    assert lease + timedelta(seconds=2) <= min(HEARTBEAT_TIMEOUT, FENCE)

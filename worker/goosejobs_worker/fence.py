@@ -1,0 +1,33 @@
+"""How long what an earlier run left alive can outlive its workflow: a pure look at the status.
+
+A terminated workflow is not a dead process. Its worker ends goose as soon as Temporal no longer knows the
+attempt; a worker that is frozen or cut off cannot, and then goose ends with its lease.
+"""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from goosejobs.model.reasons import Reason
+from goosejobs.model.status import GooseJobStatus
+
+HEARTBEAT_TIMEOUT: Final = timedelta(seconds=15)
+"""After this silence an attempt is given up. Its processes are dead by then: their lease is shorter
+(goosejobs_worker.lifeline). It bounds how long a lost worker goes unnoticed."""
+
+FENCE: Final = HEARTBEAT_TIMEOUT
+"""How long processes can outlive their workflow, at most."""
+
+
+def wait_before_start(status: GooseJobStatus, run_id: str, now: datetime) -> timedelta:
+    """How long a run must wait until no process of an earlier run of its GooseJob can be alive.
+
+    Args:
+        status: The GooseJob's.
+        run_id: The run that wants to start.
+        now: The time, aware.
+    """
+    if any(other.id != run_id for other in status.active):
+        return FENCE  # it never recorded its end, and nobody knows since when it is gone
+    records = [*status.recent_runs, *([status.last_run] if status.last_run else [])]
+    gone = [run.finish_time for run in records if run.reason == Reason.TERMINATED and run.id != run_id]
+    return max([timedelta(0), *(finish + FENCE - now for finish in gone)])
