@@ -70,7 +70,11 @@ class ControlPlane:
 
     def prepare(self) -> None:
         """Write certificates, kubeconfigs and the audit policy."""
-        self.pki.create(_CLIENTS)
+        if not self.pki.authority.exists():  # it is written last
+            # Late, because it is slow to load, and a second `up` has no need of it.
+            from goosejobs_local import certificates  # noqa: PLC0415
+
+            certificates.create(self.pki, _CLIENTS)
         for user in _CLIENTS:
             path = self.kubeconfig if user == "admin" else self.home / f"{user}.kubeconfig"
             path.touch(mode=0o600)

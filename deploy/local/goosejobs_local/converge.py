@@ -81,7 +81,7 @@ def converge(parts: Sequence[Part], ground: Ground, report: Report) -> list[Chil
                 running[part.name] = _begin(part, ground, report)
             if running[part.name].is_well():
                 del waiting[part.name]
-                _done(part, ground, report)
+                _done(running[part.name], report)
         time.sleep(_POLL_SECONDS if waiting else 0)
     return [one.child for one in running.values() if one.new]
 
@@ -156,11 +156,12 @@ def _begin(part: Part, ground: Ground, report: Report) -> _Running:
     return _Running(part, start(part, ground), new=True, ground=ground, since=time.monotonic())
 
 
-def _done(part: Part, ground: Ground, report: Report) -> None:
-    if part.once:
-        ground.state.steps[part.name] = digest_of(part)
-        ground.save()
-    report(Progress(part.name, part.version, finished=True))
+def _done(one: _Running, report: Report) -> None:
+    if one.part.once:
+        one.ground.state.steps[one.part.name] = digest_of(one.part)
+        one.ground.save()
+    if one.new:
+        report(Progress(one.part.name, one.part.version, finished=True))
 
 
 def _inherited(part: Part) -> Mapping[str, str]:

@@ -14,8 +14,6 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-import pooch
-
 from goosejobs_local.catalog import Binary, Npm
 from goosejobs_local.commands import CommandFailed, Commands
 from goosejobs_local.progress import Progress, Report
@@ -49,6 +47,9 @@ def official(binary: Binary, target: Path, report: Report) -> bool:
     if not _reachable(urllib.parse.urlsplit(url)._replace(path="/", query="").geturl()):
         return False
     report(Progress(binary.name, "downloading"))
+    # Late, because it is slow to load, and hardly ever needed.
+    import pooch  # noqa: PLC0415
+
     try:
         digest = find_checksum(_get(checksum_url), url.rpartition("/")[2])
         archive = Path(

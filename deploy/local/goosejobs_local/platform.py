@@ -1,5 +1,6 @@
 """The whole platform in one data directory: what belongs to it, how it comes up, and how it goes away."""
 
+import contextlib
 import dataclasses
 import os
 import shutil
@@ -30,7 +31,7 @@ _RESOURCE = f"/apis/{names.GROUP}/{names.VERSION}/{names.PLURAL}"
 STATE = "state.json"
 _RUNTIME = (
     "audit-policy.json", "audit.log", "bin", "etcd", "kube-controller-manager.kubeconfig", "kubeconfig",
-    "kubectl", "pki", "temporal.db", "temporal.db-shm", "temporal.db-wal", "worker", "logs", STATE,
+    "kubectl", "pki", "temporal.db*", "worker", "logs", STATE,
 )  # fmt: skip
 
 
@@ -211,8 +212,11 @@ def down(home: Path, *, keep: Iterable[str] = ()) -> int:
     processes.stop([child for child in alive if child not in servers], _GRACE_SECONDS)
     processes.stop(servers, _SERVER_GRACE_SECONDS)
     count = len(alive) + processes.sweep(str(home))
-    for name in set(_RUNTIME) - set(keep):
-        remove(home / name)
+    for pattern in set(_RUNTIME) - set(keep):
+        for path in home.glob(pattern):
+            remove(path)
+    with contextlib.suppress(OSError):
+        (home / "recipes").rmdir()  # unless there are recipes in it: those are not ours
     return count
 
 

@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -62,9 +62,7 @@ def status(console: Console, home: Path) -> bool:
     if not recorded:
         console.print(f"Nothing was started in {home}. Start it: {program()} up", soft_wrap=True)
         return False
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("PART", "STATE", "VERSION", "ADDRESS", "PID"):
-        table.add_column(heading, overflow="fold")
+    rows = []
     problems: dict[str, str] = {}
     for name, part in recorded.items():
         problem = (
@@ -72,12 +70,12 @@ def status(console: Console, home: Path) -> bool:
         )
         if problem:
             problems[name] = problem
-        word = "[green]well" if not problem else "[red]not well" if part.child.alive else "[red]dead"
-        table.add_row(name, word, escape(part.version), escape(part.address), str(part.pid))
-    console.print(table)
+        word = "well" if not problem else "not well" if part.child.alive else "dead"
+        rows.append((name, word, part.version, part.address, str(part.pid)))
+    _table(console, ("PART", "STATE", "VERSION", "ADDRESS", "PID"), rows)
     for name, problem in problems.items():
         console.print(f"\n[red]{name}:[/red] {escape(problem)}", soft_wrap=True)
-        _end_of_log(console, processes.tail(home / "logs" / f"{name}.log"))
+        _end_of_log(console, processes.tail(home / "logs" / f"{name}.log", lines=6))
     if problems:
         console.print(f"\nStart what is missing: {program()} up")
     return not problems
@@ -85,12 +83,8 @@ def status(console: Console, home: Path) -> bool:
 
 def binaries(console: Console, resolved: Mapping[str, Resolved]) -> None:
     """Where each program came from."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("PROGRAM", "VERSION", "FROM", "PATH"):
-        table.add_column(heading, overflow="fold")
-    for name, binary in resolved.items():
-        table.add_row(name, binary.version, binary.source, str(binary.path))
-    console.print(table)
+    rows = [(name, one.version, one.source, str(one.path)) for name, one in resolved.items()]
+    _table(console, ("PROGRAM", "VERSION", "FROM", "PATH"), rows)
 
 
 def part_failed(console: Console, error: PartFailed) -> None:
@@ -127,6 +121,15 @@ def _path_for_kubectl(built: Platform) -> dict[str, str]:
     if shutil.which("kubectl"):
         return {}
     return {f'export PATH="{built.link_kubectl().parent}:$PATH"': "kubectl"}
+
+
+def _table(console: Console, headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Columns that no width of a terminal or a log breaks, so that they can be copied."""
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    for number, row in enumerate((headings, *rows)):
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        style = "bold" if number == 0 else "red" if {"dead", "not well"} & set(row) else ""
+        console.print(line, style=style, markup=False, soft_wrap=True)
 
 
 def _commands(console: Console, commands: Mapping[str, str]) -> None:
