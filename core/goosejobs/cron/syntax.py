@@ -241,7 +241,9 @@ def _value(field: Field, entry: str, text: str) -> int:
         return value
     if not field.low <= value <= field.high:
         hint = " (midnight is 0)" if field is HOUR and value == field.high + 1 else ""
-        raise CronError(f"{text} in the {field.name} field is outside of {field.low} to {field.high}{hint}")
+        raise CronError(
+            f"{text} in the {field.name} field is out of range: write {field.low} to {field.high}{hint}"
+        )
     return value
 
 
