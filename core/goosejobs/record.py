@@ -124,7 +124,8 @@ def _record(news: RecordRequest) -> RunRecord:
 
 
 def _clamp(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - len(_CUT)] + _CUT
+    sound = text.encode("utf-8", "replace").decode()  # half a surrogate pair cannot be sent
+    return sound if len(sound) <= limit else sound[: limit - len(_CUT)] + _CUT
 
 
 def _started(run: ActiveRun) -> datetime:

@@ -85,6 +85,27 @@ async def test_a_prompt_fails_as_often_as_it_says_and_each_prompt_by_itself(
     assert statuses == [500, 500, 500, 200, 200]
 
 
+async def test_unasked_it_gives_the_plainest_structured_output_that_fits(
+    client: aiohttp.ClientSession,
+) -> None:
+    schema = {
+        "type": "object",
+        "required": ["level", "kind", "names", "sure"],
+        "properties": {
+            "level": {"type": "integer", "minimum": 1},
+            "kind": {"enum": ["a", "b"]},
+            "names": {"type": "array", "items": {"type": "string"}, "minItems": 2},
+            "sure": {"type": "boolean"},
+            "note": {"type": "string"},
+        },
+    }
+    tool = {"type": "function", "function": {"name": "recipe__final_output", "parameters": schema}}
+    _, body = await ask(client, "rate this", tools=[tool])
+    [call] = body["choices"][0]["message"]["tool_calls"]
+    given = json.loads(call["function"]["arguments"])
+    assert given == {"level": 1, "kind": "a", "names": ["stub", "stub"], "sure": True}
+
+
 async def test_a_connection_can_be_dropped_in_the_middle(client: aiohttp.ClientSession) -> None:
     async with client.post("/v1/chat/completions", json=request("stub: drop", stream=True)) as response:
         with pytest.raises(aiohttp.ClientPayloadError):

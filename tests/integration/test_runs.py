@@ -111,7 +111,7 @@ async def test_a_changed_config_map_reaches_its_goosejob(
 async def test_a_parameter_reaches_the_model_as_the_same_text(
     kubectl: Kubectl, eventually: Eventually, namespace: str
 ) -> None:
-    value = 'it\'s "quoted"\n- yaml: [1]\n{{ x }} {% raw %}{% endraw %} {# c #} 🪿 \\ \t end'
+    value = 'it\'s "quoted"\n- yaml: [1]\n{{ x }} {% raw %}{% endraw %} {# c #} 🪿 \\ \t \u2028\ufeff end'
     parameters = [{"key": "text", "input_type": "string", "requirement": "required", "description": "any"}]
     job = goosejob(
         "literal",

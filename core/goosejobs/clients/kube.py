@@ -18,7 +18,12 @@ Object = dict[str, Any]
 Fold = Callable[[Object], dict[str, Any] | None]
 """From a GooseJob to all the status fields that the worker's manager owns; None: nothing to write."""
 
-_APPLY = "application/apply-patch+yaml"
+_APPLY = "application/apply-patch+yaml; charset=utf-8"
+"""With its character set, because the client library re-encodes the body of the bare type, and writes what is
+beyond U+FFFF as surrogate pairs, which YAML refuses."""
+_NOT_IN_YAML = {
+    code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029, 0xFEFF, 0xFFFE, 0xFFFF)
+}
 _AUTH: dict[str, Any] = {"auth_settings": ["BearerToken"]}
 _WRITE_ATTEMPTS = 8
 _PAGE = 500
@@ -41,6 +46,11 @@ def _sentence(status: int, body: bytes) -> str:
         return str(json.loads(body)["message"])
     except (TypeError, ValueError, KeyError):
         return f"HTTP {status}"
+
+
+def _yaml(value: Object) -> str:
+    """JSON text that YAML reads the same: an agent's words may hold characters that YAML refuses or folds."""
+    return json.dumps(value, ensure_ascii=False).translate(_NOT_IN_YAML)
 
 
 class Kube:
@@ -86,7 +96,7 @@ class Kube:
         path: str,
         *,
         query: Mapping[str, str] | None = None,
-        body: Object | None = None,
+        body: Object | str | None = None,
         content_type: str = "application/json",
         timeout: float | None = None,  # noqa: ASYNC109 - handed to the HTTP client, which knows what it cuts
     ) -> Object:
@@ -99,7 +109,7 @@ class Kube:
             method: GET, POST, PUT, PATCH or DELETE.
             path: From the server's root, each part quoted; see `object_path`.
             query: Query parameters.
-            body: What to send.
+            body: What to send; text is sent as it is.
             content_type: Of the body; a PATCH is told by it how to merge.
             timeout: Seconds; default the connection's.
 
@@ -174,7 +184,7 @@ class Kube:
             "PATCH",
             f"{goosejob_path(meta['namespace'], meta['name'])}/status",
             query={"fieldManager": manager, "force": "true"},
-            body=body,
+            body=_yaml(body),
             content_type=_APPLY,
         )
 

@@ -3,7 +3,8 @@ r"""A model server that needs no model: it answers as the prompt tells it to.
 It speaks the part of OpenAI's API that goose uses (`GET /v1/models`, `POST /v1/chat/completions`, streaming
 or not, with token counts), so that the real goose can be driven through every ending it has. A line
 `stub: <directive>` anywhere in a user message says what to do. The last such line of the last user message
-that has one counts, because goose adds user messages of its own. Without one it answers something friendly.
+that has one counts, because goose adds user messages of its own. Without one it answers something friendly,
+or, where the recipe wants structured output, gives the plainest one that fits.
 
 | directive                     | what the "model" does                                                   |
 |-------------------------------|-------------------------------------------------------------------------|
@@ -66,8 +67,8 @@ class Conversation:
     """What stands behind `stub:`; empty when there is none."""
     tool_results: Sequence[str]
     """What tools returned since the prompt."""
-    tools: Sequence[str]
-    """The names of the tools the model may call."""
+    tools: Mapping[str, Mapping[str, Any]]
+    """The tools the model may call: the JSON schema of its arguments by the tool's name."""
 
     def tool(self, ending: str, default: str) -> str:
         """The offered tool whose name ends so (goose prefixes names with the extension's)."""
@@ -147,7 +148,11 @@ def read_conversation(body: Mapping[str, Any]) -> Conversation:
         prompt=prompt,
         directive=(_DIRECTIVE.findall(prompt) or [""])[-1],
         tool_results=[_text(m.get("content")) for m in messages[at:] if m.get("role") == "tool"],
-        tools=[tool["function"]["name"] for tool in body.get("tools") or [] if "function" in tool],
+        tools={
+            tool["function"]["name"]: tool["function"].get("parameters") or {}
+            for tool in body.get("tools") or []
+            if "function" in tool
+        },
     )
 
 
@@ -168,6 +173,32 @@ def _turns(talk: Conversation, _rest: str) -> Reply:
     return Reply(call=ToolCall(talk.tool("shell", "shell"), json.dumps({"command": command})))
 
 
+def _friendly(talk: Conversation) -> Reply:
+    schema = talk.tools.get(FINAL_OUTPUT)
+    return Reply(FRIENDLY) if schema is None else _output(talk, json.dumps(specimen(schema)))
+
+
+def specimen(schema: Mapping[str, Any]) -> Any:
+    """The plainest value that a JSON schema allows: no optional properties, no more items than needed."""
+    if "const" in schema:
+        return schema["const"]
+    if schema.get("enum"):
+        return schema["enum"][0]
+    match schema.get("type"):
+        case "object":
+            properties = schema.get("properties", {})
+            return {name: specimen(properties.get(name, {})) for name in schema.get("required", [])}
+        case "array":
+            return [specimen(schema.get("items", {}))] * schema.get("minItems", 0)
+        case "integer" | "number":
+            return schema.get("minimum", 0)
+        case "boolean":
+            return True
+        case "null":
+            return None
+    return "stub".ljust(schema.get("minLength", 0), "!")
+
+
 _REPLIES: Final[Mapping[str, Callable[[Conversation, str], Reply]]] = {
     "answer": lambda _, rest: Reply(rest.replace("\\n", "\n")),
     "echo": lambda talk, _: Reply(talk.prompt),
@@ -186,7 +217,7 @@ def reply_to(directive: str, talk: Conversation) -> Reply:
     """The reply that a directive asks for; pure."""
     verb, _, rest = directive.partition(" ")
     if not verb:
-        return Reply(FRIENDLY)
+        return _friendly(talk)
     try:
         return _REPLIES[verb](talk, rest.strip())
     except (KeyError, ValueError):

@@ -192,6 +192,12 @@ def test_texts_are_cut_to_what_the_crd_allows_and_say_so() -> None:
     assert owned["lastRun"]["result"].endswith("… (cut)")
 
 
+def test_half_a_surrogate_pair_is_replaced_because_it_cannot_be_sent() -> None:
+    owned = recorded(goosejob(), news(run(), result="a\ud83e"), T0)
+    assert owned is not None
+    assert owned["lastRun"]["result"] == "a?"
+
+
 def test_a_status_broken_by_hand_is_read_as_far_as_it_makes_sense() -> None:
     status = read_status(goosejob({"active": "nonsense", "counts": {"succeeded": 4}}))
     assert status.active == []
