@@ -44,6 +44,10 @@ class Pulse:
         if missing is not None and missing[0] <= version:
             del self._missing[namespace]
 
+    def listing(self) -> None:
+        """A resync goes on: it listed a page."""
+        self._since = self._clock()
+
     def listed(self, newest: dict[str, int]) -> None:
         """A resync listed everything: the newest resourceVersion of each namespace."""
         now = self._listed_at = self._clock()
@@ -69,9 +73,9 @@ class Pulse:
         now = self._clock()
         if self.standby:
             return ""
-        last = self._since if self._listed_at is None else self._listed_at
+        last = max(self._since, self._listed_at or self._since)
         if now - last > self._longest:
-            return f"no complete list of GooseJobs for {now - last:.0f} s"
+            return f"no list of GooseJobs for {now - last:.0f} s"
         late = sorted(name for name, (_, since) in self._missing.items() if now - since > WATCH_LAG_SECONDS)
         return f"the watch has not delivered what was listed in {', '.join(late[:5])}" if late else ""
 

@@ -75,8 +75,7 @@ class Reconciler:
         Raises:
             ClientError: It is to be tried again.
         """
-        if not self._active():
-            raise Unavailable("this replica is not the active one")
+        self._ensure_active()
         try:
             obj = await self._kube.get_goosejob(*key)
         except NotFound:
@@ -104,9 +103,23 @@ class Reconciler:
             # When Temporal is back, everything is looked at again; a deletion may not wait for that.
             return OVERDUE_SECONDS if "deletionTimestamp" in obj["metadata"] else None
 
+    async def is_as_wanted(self, obj: Object) -> bool:
+        """Whether a reconcile would have nothing to do. Only looks: the object may be an old read.
+
+        Raises:
+            ClientError: It could not be looked at.
+        """
+        seen = await self._observer.observe(obj)
+        return not plan(seen) and status.derive(seen) is None
+
+    def _ensure_active(self) -> None:
+        if not self._active():
+            raise Unavailable("this replica is not the active one")
+
     async def _reconcile(self, key: Key, obj: Object) -> float | None:
         seen = await self._observer.observe(obj)
         steps = plan(seen)
+        self._ensure_active()
         obj = await self._executor.execute(steps, seen)
         if any(isinstance(step, RemoveFinalizer) for step in steps):
             self._known.forget(key)

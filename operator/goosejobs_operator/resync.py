@@ -14,6 +14,7 @@ from goosejobs_operator.health import Pulse, version_number
 from goosejobs_operator.known import Known, key_of, mark_of
 from goosejobs_operator.kube import OperatorKube
 from goosejobs_operator.queue import WorkQueue
+from goosejobs_operator.reconcile import Reconciler
 from goosejobs_operator.temporal import Found, Temporal
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class Resync:
         temporal: Temporal,
         backend: Backend,
         known: Known,
+        reconciler: Reconciler,
         queue: WorkQueue,
         pulse: Pulse,
         namespaces: list[str],
@@ -48,6 +50,7 @@ class Resync:
         self._temporal = temporal
         self._backend = backend
         self._known = known
+        self._reconciler = reconciler
         self._queue = queue
         self._pulse = pulse
         self._namespaces: list[str | None] = [*namespaces] or [None]
@@ -88,20 +91,20 @@ class Resync:
         metrics.LAST_RESYNC.set(time.time())
 
     async def _look_at_all(self) -> set[str]:
-        """List, and have each object looked at again."""
+        """List, and have each object that is not as it should be looked at again."""
         uids: set[str] = set()
         newest: dict[str, int] = {}
         phases: Counter[str] = Counter()
         unlisted = set(self._known.keys())
         for namespace in self._namespaces:
             async for page in self._kube.list_goosejobs(namespace):
+                self._pulse.listing()
                 for obj in page:
                     meta = obj["metadata"]
                     uids.add(meta["uid"])
                     unlisted.discard(key_of(obj))
-                    newest[meta["namespace"]] = max(
-                        newest.get(meta["namespace"], 0), version_number(meta["resourceVersion"])
-                    )
+                    version = version_number(meta["resourceVersion"])
+                    newest[meta["namespace"]] = max(newest.get(meta["namespace"], 0), version)
                     phases[(obj.get("status") or {}).get("phase") or "Pending"] += 1
                     await self._look_at(obj)
         self._pulse.listed(newest)
@@ -113,12 +116,19 @@ class Resync:
         return uids
 
     async def _look_at(self, obj: Object) -> None:
+        """Find out whether there is something to do; the queue does it, from a fresh read."""
         key = key_of(obj)
-        if self._first and self._known.is_settled(key, mark_of(obj)):
-            return
-        self._known.unsettle(key)
+        if self._known.is_settled(key, mark_of(obj)):
+            if self._first:
+                return
+            await asyncio.sleep(PACE_SECONDS)
+            try:
+                if await self._reconciler.is_as_wanted(obj):
+                    return
+            except Exception as error:  # noqa: BLE001 - the queue meets it again, and deals with it
+                log.debug("GooseJob %s: %s", "/".join(key), error)
+            self._known.unsettle(key)
         self._queue.add(key)
-        await asyncio.sleep(PACE_SECONDS)
 
     async def _sweep(self, uids: set[str]) -> None:
         """Remove what is left in Temporal of GooseJobs of ours that are surely gone."""

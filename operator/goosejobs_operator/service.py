@@ -60,6 +60,7 @@ class Service:
             temporal,
             self._backend,
             self._known,
+            reconciler,
             self._queue,
             pulse,
             settings.namespaces,

@@ -46,12 +46,12 @@ def test_it_fails_when_lists_fail(pulse: Pulse, clock: Clock) -> None:
     clock.now += 300 + RESYNC_GRACE_SECONDS - 1
     assert pulse.failure() == ""
     clock.now += 2
-    assert "no complete list" in pulse.failure()
+    assert "no list of GooseJobs" in pulse.failure()
 
 
 def test_it_fails_when_there_never_was_a_list(pulse: Pulse, clock: Clock) -> None:
     clock.now += 300 + RESYNC_GRACE_SECONDS + 1
-    assert "no complete list" in pulse.failure()
+    assert "no list of GooseJobs" in pulse.failure()
 
 
 def test_it_fails_when_the_watch_of_one_namespace_stays_behind(pulse: Pulse, clock: Clock) -> None:
