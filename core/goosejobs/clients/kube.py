@@ -13,6 +13,7 @@ from kubernetes.aio.client.configuration import Configuration
 from goosejobs.clients.errors import ClientError, Conflict, Forbidden, NotFound, Rejected, Unavailable
 from goosejobs.model import names
 from goosejobs.model.run import GooseJobRef
+from goosejobs.recipe.encode import YAML_ESCAPES
 
 Object = dict[str, Any]
 Fold = Callable[[Object], dict[str, Any] | None]
@@ -21,9 +22,6 @@ Fold = Callable[[Object], dict[str, Any] | None]
 _APPLY = "application/apply-patch+yaml; charset=utf-8"
 """With its character set, because the client library re-encodes the body of the bare type, and writes what is
 beyond U+FFFF as surrogate pairs, which YAML refuses."""
-_NOT_IN_YAML = {
-    code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029, 0xFEFF, 0xFFFE, 0xFFFF)
-}
 _AUTH: dict[str, Any] = {"auth_settings": ["BearerToken"]}
 _WRITE_ATTEMPTS = 8
 _PAGE = 500
@@ -50,7 +48,7 @@ def _sentence(status: int, body: bytes) -> str:
 
 def _yaml(value: Object) -> str:
     """JSON text that YAML reads the same: an agent's words may hold characters that YAML refuses or folds."""
-    return json.dumps(value, ensure_ascii=False).translate(_NOT_IN_YAML)
+    return json.dumps(value, ensure_ascii=False).translate(YAML_ESCAPES)
 
 
 class Kube:

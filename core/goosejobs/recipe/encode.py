@@ -14,10 +14,11 @@ from goosejobs.model.names import MAX_RECIPE_BYTES
 from goosejobs.model.reasons import StalledReason
 from goosejobs.recipe import Problem, RecipeError, quoted
 
-_ESCAPES = {
-    code: f"\\u{code:04x}"
-    for code in (ord("{"), ord("}"), *range(0x7F, 0xA0), 0x2028, 0x2029, 0xFEFF, 0xFFFE, 0xFFFF)
+YAML_ESCAPES = {
+    code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029, 0xFEFF, 0xFFFE, 0xFFFF)
 }
+"""What JSON text may hold raw and YAML may not, for `str.translate`."""
+_ESCAPES = {**YAML_ESCAPES, ord("{"): "\\u007b", ord("}"): "\\u007d"}
 _LONGEST_KEY = 1000
 """YAML wants a key and its colon within 1,024 characters."""
 
