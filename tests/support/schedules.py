@@ -1,0 +1,55 @@
+"""Temporal as tests look at it: past the operator, through the SDK."""
+
+from temporalio.api.schedule.v1 import Schedule
+from temporalio.api.workflowservice.v1 import DescribeScheduleRequest
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.service import RPCError, RPCStatusCode
+
+from goosejobs.model import names
+from goosejobs.model.run import RunRequest
+from support.objects import Object
+
+
+async def connect(address: str) -> Client:
+    """A client."""
+    return await Client.connect(address, data_converter=pydantic_data_converter)
+
+
+def schedule_id(obj: Object) -> str:
+    """The id of a GooseJob's schedule."""
+    meta = obj["metadata"]
+    return names.schedule_id(meta["namespace"], meta["name"], meta["uid"])
+
+
+async def schedule(client: Client, id_: str) -> Schedule | None:
+    """The schedule as the server tells it; None when there is none."""
+    try:
+        found = await client.workflow_service.describe_schedule(
+            DescribeScheduleRequest(namespace=client.namespace, schedule_id=id_)
+        )
+    except RPCError as error:
+        if error.status == RPCStatusCode.NOT_FOUND:
+            return None
+        raise
+    return found.schedule
+
+
+async def argument(client: Client, found: Schedule) -> RunRequest:
+    """What its runs are asked to do."""
+    payloads = found.action.start_workflow.input.payloads
+    (request,) = await client.data_converter.decode(payloads, [RunRequest])
+    assert isinstance(request, RunRequest)
+    return request
+
+
+async def schedule_ids(client: Client, prefix: str = "goosejob/") -> set[str]:
+    """All schedules of GooseJobs, by Temporal's index, which lags a little."""
+    query = f"{names.UID_ATTRIBUTE} IS NOT NULL"
+    return {each.id async for each in await client.list_schedules(query=query) if each.id.startswith(prefix)}
+
+
+async def open_runs(client: Client, prefix: str = "goosejob/") -> set[str]:
+    """All runs that have not ended, by Temporal's index, which lags a little."""
+    query = f"{names.UID_ATTRIBUTE} IS NOT NULL AND ExecutionStatus = 'Running'"
+    return {each.id async for each in client.list_workflows(query) if each.id.startswith(prefix)}
