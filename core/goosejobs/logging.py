@@ -6,6 +6,8 @@ from typing import Literal
 from pythonjsonlogger.json import JsonFormatter
 
 _QUIET = ("kopf", "kubernetes", "asyncio", "aiohttp.access")
+_SILENT = ("temporalio.activity",)
+"""Writes a traceback for each failed try of an activity; what fails for good is told by the workflow."""
 
 
 def configure(form: Literal["json", "text"], level: str) -> None:
@@ -26,3 +28,5 @@ def configure(form: Literal["json", "text"], level: str) -> None:
     root.setLevel(level)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    for name in _SILENT:
+        logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -95,9 +95,8 @@ def recorded(obj: GooseJobObject, news: RecordRequest, now: datetime) -> dict[st
     newest = (
         status.last_run is None or status.last_run.id == record.id or _due(record) > _due(status.last_run)
     )
-    if before is None or before.finish_time != record.finish_time:
-        status.counts = _counted(status.counts, record, before, newest=newest)
-        status.recent_runs = _history(obj, [record, *(r for r in status.recent_runs if r.id != record.id)])
+    status.counts = _counted(status.counts, record, before, newest=newest)
+    status.recent_runs = _history(obj, [record, *(r for r in status.recent_runs if r.id != record.id)])
     if newest:
         status.last_run = record
         others = [c for c in status.conditions if c.type != _OWNED_CONDITION]
@@ -141,7 +140,7 @@ def _counter(record: RunRecord) -> str:
 
 
 def _counted(counts: Counts, record: RunRecord, before: RunRecord | None, *, newest: bool) -> Counts:
-    """Count a run once; a run that ended anew (a reset workflow) moves to its new counter."""
+    """Count a run once; one that is told of anew (its workflow was reset) moves to its new counter."""
     numbers = counts.model_dump()
     if before is not None:
         numbers[_counter(before)] = max(0, numbers[_counter(before)] - 1)

@@ -146,6 +146,15 @@ def test_a_run_that_ends_anew_moves_to_its_new_counter() -> None:
     assert (status.counts.succeeded, status.counts.failed, len(status.recent_runs)) == (1, 0, 1)
 
 
+def test_what_the_operator_closed_without_the_text_is_completed_by_the_worker() -> None:
+    obj = merged(goosejob(), recorded(goosejob(), news(run()), T0))
+    obj = merged(obj, recorded(obj, news(run(), result="the text"), T0))
+    status = read_status(obj)
+    assert status.last_run is not None
+    assert (status.last_run.result, status.recent_runs[0].result) == ("the text", "the text")
+    assert status.counts.succeeded == 1
+
+
 def test_history_keeps_as_many_of_each_kind_as_the_limits_say() -> None:
     obj = goosejob(successfulRunsHistoryLimit=1, failedRunsHistoryLimit=2)
     for hour in range(8):
