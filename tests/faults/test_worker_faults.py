@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from temporalio.client import Client
+from temporalio.client import Client, ScheduleActionExecutionStartWorkflow
 
 from goosejobs.model import names
 from support.ledger import Ledger, new_ledger
@@ -76,7 +76,8 @@ async def test_a_frozen_worker_is_fenced_its_processes_die_and_what_it_says_late
     await eventually(lambda: not ledger.alive(), timeout=LEASE + DEAD_WITHIN)
     start_worker(pool=pool)
     run = await ended(kubectl, eventually, namespace, "frozen")
-    assert (run["outcome"], run["attempt"]) == ("Succeeded", 2)
+    assert run["outcome"] == "Succeeded"
+    assert run["attempt"] >= 2  # Temporal may hand an attempt to the frozen worker, which still seems to poll
     before = get(kubectl, namespace, "frozen")
     frozen.thaw()
     await eventually(lambda: "Temporal no longer knows" in frozen.log or "goose ended" in frozen.log)
@@ -185,15 +186,20 @@ async def test_after_a_terminated_workflow_the_next_run_waits_for_the_old_proces
     await temporal.get_workflow_handle(old["workflowId"]).terminate("by hand")
     start_worker(pool=pool)
 
-    # The operator's record frees the status; Temporal takes a new trigger once it has seen the end.
-    await eventually(lambda: last_run(get(kubectl, namespace, "fenced")), timeout=30)
+    async def restarted() -> bool:
+        await schedule.trigger()  # Temporal skips it until it has seen that the old run is gone
+        running = (await schedule.describe()).info.running_actions
+        started = [one for one in running if isinstance(one, ScheduleActionExecutionStartWorkflow)]
+        return any(one.workflow_id != old["workflowId"] for one in started)
 
-    async def next_run() -> Object | None:
-        await schedule.trigger()
+    await eventually(restarted)
+
+    def recorded() -> Object | None:
         run = last_run(get(kubectl, namespace, "fenced"))
         return run if run and run["id"] != old["id"] else None
 
-    run = await eventually(next_run, timeout=60)
+    run = await eventually(recorded, timeout=60)
     assert run["outcome"] == "Succeeded"
     assert ledger.entries("overlap") == []
-    assert len(ledger.entries("agent")) >= 2
+    assert len(ledger.entries("agent")) == 2
+    assert len(ledger.alive()) == 0

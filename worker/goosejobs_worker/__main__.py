@@ -37,6 +37,14 @@ class CannotStart(Exception):
 
 def main() -> None:
     """Run the worker; exit 0 after a drain, 1 with a sentence when it cannot serve."""
+    code = _serve()
+    # Temporal's SDK has threads that still call into Python; an interpreter torn down under them aborts.
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _serve() -> int:
     try:
         settings = WorkerSettings.load()
         configure(settings.log_format, settings.log_level)
@@ -44,7 +52,9 @@ def main() -> None:
         prctl(PR_SET_DUMPABLE, 0)
         asyncio.run(run(settings))
     except (InvalidSettings, CannotStart, Unusable, ClientError) as error:
-        sys.exit(f"goosejobs-worker: {error}")
+        print(f"goosejobs-worker: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 async def run(settings: WorkerSettings) -> None:
