@@ -72,7 +72,7 @@ class Lease:
             LeaseLost: Another replica has it.
         """
         while True:
-            await asyncio.sleep(self._seconds / 5)
+            await asyncio.sleep(self._seconds / 4)
             try:
                 obstacle = await self._try()
             except ClientError as error:

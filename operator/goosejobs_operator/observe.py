@@ -205,9 +205,13 @@ class Observer:
         gone = []
         for run in read_status(seen.obj).active:
             state = await self._temporal.run_state(run.workflow_id)
-            if state is None or not state.open:
+            if state is None or not (state.open or await self._will_be_told(run)):
                 gone.append(GoneRun(run=run, state=state))
         return tuple(gone)
+
+    async def _will_be_told(self, run: ActiveRun) -> bool:
+        """Whether a worker still tries to record it, since the API server was away when it ended."""
+        return await self._is_open(names.record_workflow_id(run.workflow_id))
 
     async def _leaving(self, seen: Observation) -> Observation:
         try:

@@ -13,7 +13,7 @@ from goosejobs_operator.backend import Backend
 from goosejobs_operator.health import Pulse, version_number
 from goosejobs_operator.known import Known, key_of, mark_of
 from goosejobs_operator.kube import OperatorKube
-from goosejobs_operator.queue import WorkQueue
+from goosejobs_operator.queue import Key, WorkQueue
 from goosejobs_operator.reconcile import Reconciler
 from goosejobs_operator.temporal import Found, Temporal
 
@@ -31,6 +31,7 @@ class Resync:
     Args:
         namespaces: To list; empty: all.
         seconds: How often.
+        patience: Seconds that an orphaned run is given to end.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Resync:
         pulse: Pulse,
         namespaces: list[str],
         seconds: float,
+        patience: float,
         active: Callable[[], bool],
     ) -> None:
         self._kube = kube
@@ -55,6 +57,8 @@ class Resync:
         self._pulse = pulse
         self._namespaces: list[str | None] = [*namespaces] or [None]
         self._seconds = seconds
+        self._patience = patience
+        self._asked_to_end: dict[str, float] = {}
         self._active = active
         self._first = True
         self._soon = asyncio.Event()
@@ -106,7 +110,7 @@ class Resync:
                     version = version_number(meta["resourceVersion"])
                     newest[meta["namespace"]] = max(newest.get(meta["namespace"], 0), version)
                     phases[(obj.get("status") or {}).get("phase") or "Pending"] += 1
-                    await self._look_at(obj)
+                await self._look_at(page)
         self._pulse.listed(newest)
         self._first = False
         for key in unlisted:
@@ -115,19 +119,24 @@ class Resync:
         _count(phases)
         return uids
 
-    async def _look_at(self, obj: Object) -> None:
+    async def _look_at(self, page: list[Object]) -> None:
+        async with asyncio.TaskGroup() as group:
+            for obj in page:
+                key = key_of(obj)
+                if not self._known.is_settled(key, mark_of(obj)):
+                    self._queue.add(key)
+                elif not self._first:
+                    group.create_task(self._check(key, obj))
+                    await asyncio.sleep(PACE_SECONDS)
+
+    async def _check(self, key: Key, obj: Object) -> None:
         """Find out whether there is something to do; the queue does it, from a fresh read."""
-        key = key_of(obj)
-        if self._known.is_settled(key, mark_of(obj)):
-            if self._first:
+        try:
+            if await self._reconciler.is_as_wanted(obj):
                 return
-            await asyncio.sleep(PACE_SECONDS)
-            try:
-                if await self._reconciler.is_as_wanted(obj):
-                    return
-            except Exception as error:  # noqa: BLE001 - the queue meets it again, and deals with it
-                log.debug("GooseJob %s: %s", "/".join(key), error)
-            self._known.unsettle(key)
+        except Exception as error:  # noqa: BLE001 - the queue meets it again, and deals with it
+            log.debug("GooseJob %s: %s", "/".join(key), error)
+        self._known.unsettle(key)
         self._queue.add(key)
 
     async def _sweep(self, uids: set[str]) -> None:
@@ -137,11 +146,24 @@ class Resync:
                 await self._temporal.delete(found.id)
                 metrics.SWEPT.labels("schedule").inc()
                 log.warning("deleted schedule %s, whose GooseJob is gone", found.id)
+        open_ids = set()
         async for found in self._temporal.open_runs():
+            open_ids.add(found.id)
             if found.uid not in uids and await self._is_orphan(found):
-                await self._temporal.cancel(found.id)
-                metrics.SWEPT.labels("run").inc()
-                log.warning("cancelled run %s, whose GooseJob is gone", found.id)
+                await self._end(found.id)
+        self._asked_to_end = {id_: when for id_, when in self._asked_to_end.items() if id_ in open_ids}
+
+    async def _end(self, workflow_id: str) -> None:
+        """Ask an orphaned run to end; one that nobody ends for long is terminated."""
+        now = time.monotonic()
+        if workflow_id not in self._asked_to_end:
+            self._asked_to_end[workflow_id] = now
+            await self._temporal.cancel(workflow_id)
+            metrics.SWEPT.labels("run").inc()
+            log.warning("cancelled run %s, whose GooseJob is gone", workflow_id)
+        elif now - self._asked_to_end[workflow_id] >= self._patience:
+            await self._temporal.terminate(workflow_id, "its GooseJob is gone, and the run did not end")
+            log.warning("terminated run %s, whose GooseJob is gone", workflow_id)
 
     async def _is_orphan(self, found: Found) -> bool:
         """Whether its GooseJob is gone, in a namespace that we serve; it may be younger than our list."""

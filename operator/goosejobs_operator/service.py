@@ -1,9 +1,12 @@
 """The operator's parts put together, and kept running."""
 
 import asyncio
+import gc
 import logging
 from datetime import UTC, datetime, timedelta
 from typing import Self
+
+from temporalio.runtime import Runtime, TelemetryConfig
 
 from goosejobs.clients import temporal as temporal_client
 from goosejobs.clients.errors import ClientError, Forbidden, NotFound
@@ -65,6 +68,7 @@ class Service:
             pulse,
             settings.namespaces,
             settings.resync_seconds,
+            settings.deletion_timeout_seconds,
             self._is_active,
         )
 
@@ -153,8 +157,13 @@ class Operator:
         kube = await OperatorKube.connect()
         try:
             await server.start()
-            client = await temporal_client.connect(lazy=True)
+            # What the SDK's core would log beside our lines comes back to us as errors anyway.
+            client = await temporal_client.connect(
+                Runtime(telemetry=TelemetryConfig(logging=None)), lazy=True
+            )
             temporal = Temporal(client, settings.cluster or await _cluster_id(kube))
+            gc.collect()
+            gc.freeze()  # half a million objects of imported code need not be gone through again and again
             service = Service(settings, kube, temporal, pulse)
             await service.begin()
         except BaseException:

@@ -86,7 +86,14 @@ def _readiness(seen: Observation, suspended: Said) -> list[Said]:
     if seen.spec and seen.spec.run_once and seen.completed:
         return [Said("Ready", "True", ReadyReason.COMPLETED, "Its one run has ended.")]
     if seen.spec and seen.spec.run_once and (seen.once or not seen.spec.suspend):
-        return [Said("Ready", "True", ReadyReason.STARTED, "Its one run has been started.")]
+        return [
+            Said(
+                "Ready",
+                "True",
+                ReadyReason.STARTED,
+                "Its one run has started; changes of the spec do not reach it.",
+            )
+        ]
     if suspended.status == "True":
         return [Said("Ready", "True", ReadyReason.SUSPENDED, suspended.message)]
     return [Said("Ready", "True", ReadyReason.SCHEDULED, "Temporal starts its runs when they are due.")]

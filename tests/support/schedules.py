@@ -1,5 +1,7 @@
 """Temporal as tests look at it: past the operator, through the SDK."""
 
+from datetime import timedelta
+
 from temporalio.api.schedule.v1 import Schedule
 from temporalio.api.workflowservice.v1 import DescribeScheduleRequest
 from temporalio.client import Client
@@ -26,12 +28,12 @@ async def schedule(client: Client, id_: str) -> Schedule | None:
     """The schedule as the server tells it; None when there is none."""
     try:
         found = await client.workflow_service.describe_schedule(
-            DescribeScheduleRequest(namespace=client.namespace, schedule_id=id_)
+            DescribeScheduleRequest(namespace=client.namespace, schedule_id=id_), timeout=timedelta(seconds=5)
         )
     except RPCError as error:
         if error.status == RPCStatusCode.NOT_FOUND:
             return None
-        raise
+        raise AssertionError(f"Temporal tells nothing of {id_}: {error}") from error
     return found.schedule
 
 

@@ -1,0 +1,234 @@
+"""The operator, Temporal and the API server killed and frozen: everything comes right by itself."""
+
+import json
+import random
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+from temporalio.client import Client
+
+from support import schedules
+from support.objects import Object, apply, condition, get, goosejob, is_true
+from support.rig import Handle, Rig
+from support.schedules import schedule, schedule_id
+
+Eventually = Callable[..., Awaitable[Any]]
+
+NOBODY: Object = {"execution": {"pool": "nobody"}}
+NIGHTLY: Any = {"schedule": "0 8 * * *", **NOBODY}
+QUICK: Any = {
+    "GOOSEJOBS_RESYNC_SECONDS": "2",
+    "GOOSEJOBS_LEASE_SECONDS": "6",
+    "GOOSEJOBS_DELETION_TIMEOUT_SECONDS": "10",
+}
+
+
+@pytest.fixture(scope="module")
+def rig(own_platform: Rig) -> Rig:
+    return own_platform
+
+
+@pytest.fixture
+async def client(rig: Rig) -> Client:
+    return await schedules.connect(rig.temporal_address)
+
+
+@pytest.fixture
+def operator(rig: Rig) -> Iterator[Handle]:
+    with rig.start_operator(**QUICK) as handle:
+        yield handle
+
+
+@pytest.fixture
+def namespace(rig: Rig, request: pytest.FixtureRequest) -> str:
+    name = f"f-{abs(hash(request.node.name)) % 10**8}"
+    rig.kubectl("create", "namespace", name)
+    return name
+
+
+def goosejobs(rig: Rig, namespace: str) -> list[Object]:
+    found: list[Object] = json.loads(rig.kubectl("get", "gj", "-n", namespace, "-o", "json").stdout)["items"]
+    return found
+
+
+def patches(rig: Rig, namespace: str) -> int:
+    """How often the operator wrote on a GooseJob of the namespace."""
+    events = [json.loads(line) for line in rig.audit_log.read_text().splitlines() if line.endswith("}")]
+    return sum(
+        1
+        for event in events
+        if event["objectRef"]["resource"] == "goosejobs"
+        and event["objectRef"].get("namespace") == namespace
+        and event["verb"] == "patch"
+        and "kubectl" not in event["userAgent"]
+    )
+
+
+async def ready(rig: Rig, eventually: Eventually, namespace: str, name: str) -> Object:
+    obj: Object = await eventually(
+        lambda: (o := get(rig.kubectl, namespace, name)) and is_true(o, "Ready") and o, timeout=60
+    )
+    return obj
+
+
+async def killed_and_started(
+    rig: Rig, eventually: Eventually, namespace: str, chance: random.Random, done: Callable[[], bool]
+) -> None:
+    """Kill the operator again and again after a few of its writes, until what is to be done is done."""
+    for _ in range(40):
+        with rig.start_operator(wait=False, **QUICK) as operator:
+            enough = patches(rig, namespace) + chance.randint(1, 9)
+            await eventually(lambda enough=enough: patches(rig, namespace) >= enough or done(), timeout=60)
+            operator.kill9()
+        if done():
+            return
+    raise AssertionError("it never got done")
+
+
+@pytest.mark.invariant("I11")
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_an_operator_killed_at_any_moment_converges_without_duplicates(
+    rig: Rig, eventually: Eventually, namespace: str, client: Client, seed: int
+) -> None:
+    chance = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
+
+    def all_ready(count: int) -> bool:
+        found = goosejobs(rig, namespace)
+        return len(found) == count and all(is_true(obj, "Ready") for obj in found)
+
+    jobs = [goosejob(f"job-{n}", **NIGHTLY) for n in range(12)]
+    onces = [goosejob(f"once-{n}", **NOBODY) for n in range(6)]
+    apply(rig.kubectl, namespace, *jobs, *onces)
+    await killed_and_started(rig, eventually, namespace, chance, lambda: all_ready(18))
+    apply(rig.kubectl, namespace, *[goosejob(f"job-{n}", "new", **NIGHTLY) for n in range(12)])
+    await killed_and_started(rig, eventually, namespace, chance, lambda: all_ready(18))
+    gone = [f"job-{n}" for n in range(6)] + [f"once-{n}" for n in range(3)]
+    rig.kubectl("delete", "gj", "-n", namespace, *gone, "--wait=false")
+    await killed_and_started(rig, eventually, namespace, chance, lambda: len(goosejobs(rig, namespace)) == 9)
+
+    with rig.start_operator(**QUICK):
+        await eventually(lambda: all_ready(9), timeout=60)
+        left = goosejobs(rig, namespace)
+        nightly = {schedule_id(obj) for obj in left if "schedule" in obj["spec"]}
+        prefix = f"goosejob/{namespace}/"
+
+        async def settled() -> bool:
+            return await schedules.schedule_ids(client, prefix) == nightly
+
+        await eventually(settled, timeout=30)
+    for obj in left:
+        uid = obj["metadata"]["uid"]
+        runs = [run.id async for run in client.list_workflows(f"GooseJobUid = '{uid}'")]
+        assert len(runs) == (0 if "schedule" in obj["spec"] else 1)
+
+
+async def test_while_temporal_is_away_goosejobs_say_so_and_recover_by_themselves(
+    rig: Rig, eventually: Eventually, operator: Handle, namespace: str
+) -> None:
+    apply(rig.kubectl, namespace, goosejob("before", **NIGHTLY))
+    await ready(rig, eventually, namespace, "before")
+    rig.server("temporal").kill9()
+    try:
+        apply(rig.kubectl, namespace, goosejob("during", **NIGHTLY))
+        for name in ("before", "during"):
+            obj = await eventually(
+                lambda name=name: (
+                    (o := get(rig.kubectl, namespace, name)) and is_true(o, "Reconciling") and o
+                ),
+                timeout=60,
+            )
+            told = condition(obj, "Ready")
+            assert told is not None
+            assert (told["status"], told["reason"]) == ("False", "TemporalUnavailable")
+            assert told["message"].startswith("Temporal: ")
+        assert operator.alive
+    finally:
+        rig.restart("temporal")
+    for name in ("before", "during"):
+        obj = await ready(rig, eventually, namespace, name)
+        assert condition(obj, "Reconciling") is None
+    client = await schedules.connect(rig.temporal_address)
+    assert await schedule(client, schedule_id(obj)) is not None
+
+
+async def test_a_temporal_that_hangs_is_as_one_that_is_away(
+    rig: Rig, eventually: Eventually, operator: Handle, namespace: str
+) -> None:
+    apply(rig.kubectl, namespace, goosejob("before", **NIGHTLY))
+    await ready(rig, eventually, namespace, "before")
+    server = rig.server("temporal")
+    server.freeze()
+    try:
+        await eventually(lambda: is_true(get(rig.kubectl, namespace, "before"), "Reconciling"), timeout=60)
+        assert operator.alive
+    finally:
+        server.thaw()
+    await ready(rig, eventually, namespace, "before")
+
+
+@pytest.mark.invariant("I15")
+async def test_a_deletion_ends_while_temporal_is_away_and_what_is_left_is_swept_later(
+    rig: Rig, eventually: Eventually, operator: Handle, namespace: str
+) -> None:
+    apply(rig.kubectl, namespace, goosejob("a", **NIGHTLY), goosejob("once", **NOBODY))
+    scheduled = await ready(rig, eventually, namespace, "a")
+    await ready(rig, eventually, namespace, "once")
+    rig.server("temporal").kill9()
+    try:
+        rig.kubectl("delete", "gj", "-n", namespace, "--all", "--wait=false")
+        obj = await eventually(
+            lambda: (o := get(rig.kubectl, namespace, "a")) and is_true(o, "Reconciling") and o, timeout=30
+        )
+        told = condition(obj, "Reconciling")
+        assert told is not None
+        assert (told["reason"], obj["status"]["phase"]) == ("Deleting", "Terminating")
+        await eventually(lambda: not goosejobs(rig, namespace), timeout=60)
+        assert "goes while Temporal is away" in operator.log
+    finally:
+        rig.restart("temporal")
+    client = await schedules.connect(rig.temporal_address)
+
+    async def swept() -> bool:
+        return await schedule(client, schedule_id(scheduled)) is None
+
+    await eventually(swept, timeout=60)
+
+
+@pytest.mark.invariant("I12")
+async def test_an_api_server_that_was_away_is_served_again(
+    rig: Rig, eventually: Eventually, operator: Handle, namespace: str, client: Client
+) -> None:
+    apply(rig.kubectl, namespace, goosejob("before", **NIGHTLY))
+    await ready(rig, eventually, namespace, "before")
+    seen = operator.log.count("cannot renew")
+    rig.server("kube-apiserver").kill9()
+    try:
+        await eventually(lambda: operator.log.count("cannot renew") >= seen + 5, timeout=60)
+        assert operator.alive
+    finally:
+        rig.restart("kube-apiserver")
+    apply(rig.kubectl, namespace, goosejob("after", **NIGHTLY), goosejob("before", "new", **NIGHTLY))
+    for name in ("before", "after"):
+        obj = await ready(rig, eventually, namespace, name)
+        assert await schedule(client, schedule_id(obj)) is not None
+
+
+@pytest.mark.invariant("I12")
+async def test_an_operator_started_before_its_servers_waits_for_them(
+    rig: Rig, eventually: Eventually, namespace: str
+) -> None:
+    rig.server("temporal").kill9()
+    rig.server("kube-apiserver").kill9()
+    try:
+        with rig.start_operator(wait=False, GOOSEJOBS_LOG_FORMAT="text", **QUICK) as operator:
+            await eventually(lambda: "waiting for the API server" in operator.log, timeout=30)
+            rig.restart("kube-apiserver")
+            await eventually(lambda: "waiting for Temporal" in operator.log, timeout=30)
+            apply(rig.kubectl, namespace, goosejob("a", **NIGHTLY))
+            await eventually(lambda: is_true(get(rig.kubectl, namespace, "a"), "Reconciling"), timeout=30)
+            rig.restart("temporal")
+            await ready(rig, eventually, namespace, "a")
+            assert "Traceback" not in operator.log
+    finally:
+        rig.up()
