@@ -35,8 +35,9 @@ class Health:
 
     def set(self, state: str, *, ready: bool) -> None:
         """Say what the worker does now."""
+        if state != self.state:
+            logger.info("%s", state)
         self.state, self.ready = state, ready
-        logger.info("%s", state)
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
     CancelledError,
+    FailureError,
     TimeoutType,
     is_cancelled_exception,
 )
@@ -50,6 +51,9 @@ LOCAL_TIMEOUT: Final = timedelta(seconds=5)
 LOCAL_RETRY_THRESHOLD: Final = timedelta(seconds=3)
 """A local activity that waits longer than this for its retry becomes a durable timer: otherwise it holds the
 workflow task, and a cancellation waits for it."""
+
+RECORD_PATIENCE: Final = timedelta(seconds=5)
+"""How long a run waits for the API server to take its record, before it leaves that to `GooseJobRecord`."""
 
 _SCHEDULED_TIME = SearchAttributeKey.for_datetime("TemporalScheduledStartTime")
 
@@ -112,7 +116,7 @@ class GooseJobRun:
                 if delay is None:
                     return self.latest
                 await workflow.sleep(delay)
-        except (asyncio.CancelledError, ActivityError) as error:
+        except (asyncio.CancelledError, FailureError) as error:
             if not is_cancelled_exception(error):
                 raise
             return self._killed()
@@ -141,7 +145,7 @@ class GooseJobRun:
                 retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_attempts=3),
                 local_retry_threshold=LOCAL_RETRY_THRESHOLD,
             )
-        except ActivityError as error:
+        except FailureError as error:
             if is_cancelled_exception(error):
                 raise
             return None
@@ -161,10 +165,10 @@ class GooseJobRun:
                 retry_policy=RetryPolicy(maximum_attempts=1),
                 cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             )
-        except ActivityError as error:
+        except FailureError as error:
             if is_cancelled_exception(error):
                 raise
-            return _lost(self.attempts.made, error.cause)
+            return _lost(self.attempts.made, _cause(error))
         else:
             return ended
 
@@ -176,7 +180,7 @@ class GooseJobRun:
         return kept.model_copy(update=changes)
 
     async def _record(self, outcome: RunOutcome, ended: AttemptResult) -> None:
-        """Fold the outcome into the status: until it is done, whatever else is asked meanwhile."""
+        """Fold the outcome into the status, whatever else is asked meanwhile."""
         news = RecordRequest(
             run=self.run_info,
             outcome=outcome,
@@ -191,17 +195,27 @@ class GooseJobRun:
             await recording  # Temporal cancels a workflow once: nothing interrupts this any more
 
     async def _write_record(self, news: RecordRequest) -> None:
-        await workflow.execute_local_activity(
-            RECORD,
-            news,
-            start_to_close_timeout=LOCAL_TIMEOUT,
-            retry_policy=RetryPolicy(
-                initial_interval=timedelta(seconds=1),
-                maximum_interval=timedelta(seconds=30),
-                maximum_attempts=0,
-            ),
-            local_retry_threshold=LOCAL_RETRY_THRESHOLD,
-        )
+        """Hand the news over when the API server is away: a run that waits for it would hold up the next."""
+        try:
+            await _write_record(news, RECORD_PATIENCE)
+        except ActivityError:
+            await workflow.start_child_workflow(
+                names.RECORD_WORKFLOW_TYPE,
+                news,
+                id=names.record_workflow_id(self.run_info.workflow_id),
+                parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+                cancellation_type=workflow.ChildWorkflowCancellationType.ABANDON,
+            )
+
+
+@workflow.defn(name=names.RECORD_WORKFLOW_TYPE)
+class GooseJobRecord:
+    """Folds the end of a run, which could not wait, into the status: until it is done."""
+
+    @workflow.run
+    async def run(self, news: RecordRequest) -> None:
+        """Record it; the GooseJob being gone is as good."""
+        await _write_record(news, None)
 
 
 @workflow.defn(name=names.READ_RECIPE_WORKFLOW_TYPE)
@@ -227,12 +241,23 @@ class GooseJobReadRecipe:
                 schedule_to_close_timeout=LOCAL_TIMEOUT * 2,
                 local_retry_threshold=LOCAL_RETRY_THRESHOLD,
             )
-        except ActivityError as error:
-            if isinstance(error.cause, ApplicationError):
-                raise error.cause from None  # the operator shows the cause, not the way it took
-            raise
+        except FailureError as error:
+            raise _cause(error) from None  # the operator shows the cause, not the way it took
         else:
             return found
+
+
+async def _write_record(news: RecordRequest, patience: timedelta | None) -> None:
+    await workflow.execute_local_activity(
+        RECORD,
+        news,
+        start_to_close_timeout=LOCAL_TIMEOUT,
+        schedule_to_close_timeout=patience,
+        retry_policy=RetryPolicy(
+            initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30), maximum_attempts=0
+        ),
+        local_retry_threshold=LOCAL_RETRY_THRESHOLD,
+    )
 
 
 def _run_info(request: RunRequest) -> RunInfo:
@@ -248,7 +273,12 @@ def _run_info(request: RunRequest) -> RunInfo:
     )
 
 
-def _lost(attempt: int, cause: BaseException | None) -> AttemptResult:
+def _cause(error: FailureError) -> BaseException:
+    """What went wrong in an activity: of a local one the SDK gives that itself, else an ActivityError."""
+    return error.cause if isinstance(error, ActivityError) and error.cause else error
+
+
+def _lost(attempt: int, cause: BaseException) -> AttemptResult:
     """An attempt that no worker could tell the end of."""
     reason, message = Reason.START_FAILED, f"the worker failed: {cause}"
     if isinstance(cause, TemporalTimeoutError):
