@@ -13,12 +13,13 @@ from goosejobs_operator.queue import Key
 
 
 class Mark(NamedTuple):
-    """What of an object is a cause to act when it changes; its status is not."""
+    """What of an object is a cause to act when it changes; its status is not, but for a run once's end."""
 
     uid: str
     generation: int
     deleting: bool
     has_finalizer: bool
+    completed: bool
 
 
 def mark_of(obj: Object) -> Mark:
@@ -29,6 +30,7 @@ def mark_of(obj: Object) -> Mark:
         int(meta.get("generation", 0)),
         "deletionTimestamp" in meta,
         has_finalizer(obj),
+        bool((obj.get("status") or {}).get("completionTime")),
     )
 
 

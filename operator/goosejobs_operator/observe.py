@@ -186,14 +186,13 @@ class Observer:
         if state is None:
             recipe = await self._recipe(seen, spec)
             return replace(seen, request=desired.request(ref, seen.generation, spec, recipe))
-        if state.open:
-            return replace(seen, once=state)
-        unannounced = ActiveRun(
+        seen = replace(seen, once=state)
+        run = ActiveRun(
             id=names.ONCE_RUN_ID, workflow_id=workflow_id, trigger=Trigger.ONCE, start_time=state.start_time
         )
-        return replace(
-            seen, once=state, gone=seen.gone or (GoneRun(run=unannounced, state=state, announced=False),)
-        )
+        if state.open or seen.gone or await self._will_be_told(run):
+            return seen
+        return replace(seen, gone=(GoneRun(run=run, state=state, announced=False),))
 
     async def _recipe(self, seen: Observation, spec: GooseJobSpec) -> RecipeSnapshot:
         applied = seen.schedule.request if seen.schedule else None
@@ -205,7 +204,7 @@ class Observer:
         gone = []
         for run in read_status(seen.obj).active:
             state = await self._temporal.run_state(run.workflow_id)
-            if state is None or not (state.open or await self._will_be_told(run)):
+            if not (state and state.open) and not await self._will_be_told(run):
                 gone.append(GoneRun(run=run, state=state))
         return tuple(gone)
 

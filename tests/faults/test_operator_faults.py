@@ -123,35 +123,6 @@ async def test_an_operator_killed_at_any_moment_converges_without_duplicates(
         assert len(runs) == (0 if "schedule" in obj["spec"] else 1)
 
 
-async def test_while_temporal_is_away_goosejobs_say_so_and_recover_by_themselves(
-    rig: Rig, eventually: Eventually, operator: Handle, namespace: str
-) -> None:
-    apply(rig.kubectl, namespace, goosejob("before", **NIGHTLY))
-    await ready(rig, eventually, namespace, "before")
-    rig.server("temporal").kill9()
-    try:
-        apply(rig.kubectl, namespace, goosejob("during", **NIGHTLY))
-        for name in ("before", "during"):
-            obj = await eventually(
-                lambda name=name: (
-                    (o := get(rig.kubectl, namespace, name)) and is_true(o, "Reconciling") and o
-                ),
-                timeout=60,
-            )
-            told = condition(obj, "Ready")
-            assert told is not None
-            assert (told["status"], told["reason"]) == ("False", "TemporalUnavailable")
-            assert told["message"].startswith("Temporal: ")
-        assert operator.alive
-    finally:
-        rig.restart("temporal")
-    for name in ("before", "during"):
-        obj = await ready(rig, eventually, namespace, name)
-        assert condition(obj, "Reconciling") is None
-    client = await schedules.connect(rig.temporal_address)
-    assert await schedule(client, schedule_id(obj)) is not None
-
-
 async def test_a_temporal_that_hangs_is_as_one_that_is_away(
     rig: Rig, eventually: Eventually, operator: Handle, namespace: str
 ) -> None:

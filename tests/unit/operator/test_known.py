@@ -20,7 +20,12 @@ def test_a_change_of_status_is_no_cause() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"generation": 4}, {"deleted": "2026-11-21T12:00:00Z"}, {"finalizer": False}],
+    [
+        {"generation": 4},
+        {"deleted": "2026-11-21T12:00:00Z"},
+        {"finalizer": False},
+        {"status": {"completionTime": "2026-11-21T12:00:00Z"}},
+    ],
 )
 def test_a_change_of_anything_else_is(change: dict[str, Any]) -> None:
     known, obj = Known(), goosejob()
