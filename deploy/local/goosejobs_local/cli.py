@@ -29,13 +29,13 @@ _console = Console(highlight=False)
 _errors = Console(stderr=True, highlight=False)
 _FOLLOW_SECONDS = 0.2
 _INTERRUPTED = 130
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
 def _sentences() -> Iterator[None]:
     """Let people see sentences, not tracebacks, and be ended by SIGTERM and SIGHUP as by Ctrl-C."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in _ENDING}
     try:
         yield
     except (KeyboardInterrupt, Cancelled):
@@ -47,6 +47,9 @@ def _sentences() -> Iterator[None]:
     except (Unresolved, demonstration.DemoFailed, OSError) as error:
         screens.failed(_errors, str(error))
         raise typer.Exit(1) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @app.command()

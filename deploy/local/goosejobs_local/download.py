@@ -44,6 +44,9 @@ def official(binary: Binary, target: Path, report: Report) -> bool:
     if binary.download is None:
         return False
     url, checksum_url = binary.fill(binary.download.url), binary.fill(binary.download.checksum_url)
+    for address in (url, checksum_url):
+        if not address.startswith(("https://", "http://127.0.0.1:")):
+            raise DownloadFailed(f"{address} is not an https:// address")
     if not _reachable(urllib.parse.urlsplit(url)._replace(path="/", query="").geturl()):
         return False
     report(Progress(binary.name, "downloading"))
@@ -178,9 +181,7 @@ def _get(url: str) -> str:
 
 
 def _open(url: str, method: str, timeout: float) -> http.client.HTTPResponse:
-    if not url.startswith(("https://", "http://127.0.0.1:")):
-        raise ValueError(f"{url} is not an https:// address")
-    request = urllib.request.Request(url, method=method)  # noqa: S310 -- the scheme was just checked
+    request = urllib.request.Request(url, method=method)  # noqa: S310 -- `official` checked the scheme
     answer: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=timeout)  # noqa: S310
     return answer
 

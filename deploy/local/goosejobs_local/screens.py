@@ -133,7 +133,7 @@ def _table(console: Console, headings: tuple[str, ...], rows: Sequence[tuple[str
 
 
 def _commands(console: Console, commands: Mapping[str, str]) -> None:
-    width = max(len(command) for command in commands if len(command) < 60)
+    width = max(len(command) for command, comment in commands.items() if comment)
     for command, comment in commands.items():
         text = f"  {command.ljust(width)}  # {comment}" if comment else f"  {command}"
         console.print(escape(text), soft_wrap=True)
