@@ -1,0 +1,201 @@
+"""How late goose starts: from the time a run is due, beside a bare Temporal schedule's empty workflow.
+
+Both schedules are on the same server and take turns. All times are Unix times of one machine's clock.
+"""
+
+import asyncio
+import json
+import urllib.request
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import Client, WorkflowExecution
+from temporalio.common import SearchAttributeKey
+from temporalio.worker import Worker
+
+from bench import empty
+from bench.gooses import GooseWatch
+from bench.ground import Ground, grounds, until
+from bench.objects import goosejob, manifest
+from bench.rows import NotMeasured, Row, median, p90
+from goosejobs.model import names
+
+EVERY = timedelta(seconds=4)
+AIM_SECONDS = 1.0
+_NAME = "bench-start"
+_DUE = SearchAttributeKey.for_datetime("TemporalScheduledStartTime")
+_ASK_SECONDS = 5.0
+_RUN_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Lateness:
+    """Seconds after a run was due.
+
+    Attributes:
+        workflow: Temporal started the workflow.
+        task: A worker got the workflow to work on.
+        attempt: A worker got the attempt to work on; 0 for the empty workflow.
+        goose: goose was started; 0 likewise.
+        request: goose's first request reached the model; 0 likewise.
+    """
+
+    workflow: float
+    task: float
+    attempt: float = 0.0
+    goose: float = 0.0
+    request: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Times:
+    """Unix times of the first event of each type in a workflow's history, and when it was due."""
+
+    due: float
+    first: dict[int, float]
+
+    def late(self, event: EventType.ValueType) -> float:
+        return self.first[event] - self.due
+
+
+def run(runs: int) -> list[Row]:
+    """Measure.
+
+    Args:
+        runs: How many runs of each schedule.
+
+    Raises:
+        NotMeasured: They did not come, or did not succeed.
+    """
+    with grounds() as ground:
+        ground.up()
+        return asyncio.run(_measure(ground, runs))
+
+
+async def _measure(ground: Ground, runs: int) -> list[Row]:
+    client = await Client.connect(ground.platform.temporal.address)
+    gooses = GooseWatch(ground.platform.child("worker").pid)
+    async with Worker(client, task_queue=empty.TASK_QUEUE, workflows=[empty.Empty]):
+        with gooses:
+            async with _requests(ground) as requests:
+                bare = await empty.create(client, _NAME, EVERY, offset=EVERY / 2)
+                await ground.kubectl(
+                    "apply", "-f", "-", text=manifest(goosejob(_NAME, 1, f"@every {EVERY.seconds}s"))
+                )
+                await _ended(client, names.WORKFLOW_TYPE, runs)
+                await bare.delete()
+                await ground.kubectl("delete", "goosejob", _NAME)
+    ours = [_ours(times, gooses.started, requests) for times in await _times(client, names.WORKFLOW_TYPE)]
+    theirs = [_bare(times) for times in await _times(client, empty.NAME)]
+    return _rows(ours[:runs], theirs[:runs])
+
+
+@asynccontextmanager
+async def _requests(ground: Ground) -> AsyncIterator[list[float]]:
+    """Collect when the stub model was asked by our recipe; it keeps only the last few requests itself."""
+    times: dict[int, float] = {}
+
+    def ask() -> None:
+        with urllib.request.urlopen(f"{ground.address('model')}/stub/requests", timeout=10) as answer:  # noqa: S310
+            requests = json.load(answer)["requests"]
+        times.update({one["number"]: one["time"] for one in requests if _NAME in one["directive"]})
+
+    async def go_on() -> None:
+        while True:
+            await asyncio.sleep(_ASK_SECONDS)
+            await asyncio.to_thread(ask)
+
+    asking = asyncio.create_task(go_on())
+    found: list[float] = []
+    try:
+        yield found
+    finally:
+        asking.cancel()
+        with suppress(asyncio.CancelledError):
+            await asking
+    ask()
+    found.extend(sorted(times.values()))
+
+
+async def _ended(client: Client, workflow_type: str, runs: int) -> None:
+    """Wait until so many runs have succeeded."""
+    query = f"WorkflowType = '{workflow_type}' AND ExecutionStatus = 'Completed'"
+    count = 0
+
+    async def ask() -> None:
+        nonlocal count
+        while True:
+            count = (await client.count_workflows(query)).count
+            await asyncio.sleep(1)
+
+    asking = asyncio.create_task(ask())
+    try:
+        seconds = EVERY.total_seconds() * runs * 2 + _RUN_SECONDS
+        await until(lambda: count >= runs or asking.done(), seconds, f"{runs} runs of {workflow_type}")
+    finally:
+        asking.cancel()
+
+
+async def _times(client: Client, workflow_type: str) -> list[_Times]:
+    """Of all runs that succeeded, in the order in which they were due."""
+    query = f"WorkflowType = '{workflow_type}' AND ExecutionStatus = 'Completed'"
+    found = [await _time(client, one) async for one in client.list_workflows(query)]
+    return sorted(found, key=lambda times: times.due)
+
+
+async def _time(client: Client, one: WorkflowExecution) -> _Times:
+    history = await client.get_workflow_handle(one.id, run_id=one.run_id).fetch_history()
+    first: dict[int, float] = {}
+    for event in history.events:
+        first.setdefault(event.event_type, event.event_time.ToNanoseconds() / 1e9)
+    due = one.typed_search_attributes[_DUE]
+    return _Times(due.timestamp(), first)
+
+
+def _bare(times: _Times) -> Lateness:
+    return Lateness(
+        workflow=times.late(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED),
+        task=times.late(EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED),
+    )
+
+
+def _ours(times: _Times, gooses: Sequence[float], requests: Sequence[float]) -> Lateness:
+    began = times.first[EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED]
+    ended = times.first[EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED]
+    inside = [[at for at in seen if began - 0.05 <= at <= ended] for seen in (gooses, requests)]
+    if not all(inside):
+        raise NotMeasured(
+            f"a run's goose or its request to the model was not seen, {began:.3f} to {ended:.3f}"
+        )
+    bare = _bare(times)
+    goose, request = (min(seen) - times.due for seen in inside)
+    return Lateness(bare.workflow, bare.task, began - times.due, goose, request)
+
+
+def _rows(ours: Sequence[Lateness], theirs: Sequence[Lateness]) -> list[Row]:
+    bare = "bare schedule to its empty workflow at a worker"
+    goose, task = [one.goose for one in ours], [one.task for one in theirs]
+
+    def row(measure: str, value: float, beside: float, yardstick: str, aim: float | None = None) -> Row:
+        return Row("start", measure, value, "s", aim, yardstick, beside)
+
+    def stage(measure: str, values: list[float], remark: str = "") -> Row:
+        return Row("start", measure, median(values), "s", yardstick=remark)
+
+    return [
+        row(f"due to goose started, median of {len(ours)}", median(goose), median(task), bare, AIM_SECONDS),
+        row("due to goose started, 9 of 10 within", p90(goose), p90(task), bare),
+        row("due to goose started, longest", max(goose), max(task), bare),
+        row(
+            "of it: Temporal starts the workflow, median",
+            median(one.workflow for one in ours),
+            median(one.workflow for one in theirs),
+            "bare schedule",
+        ),
+        stage("due to workflow at a worker, median", [one.task for one in ours]),
+        stage("due to attempt at a worker, median", [one.attempt for one in ours], "announced by then"),
+        stage("due to goose's first request, median", [one.request for one in ours], "goose's own start-up"),
+    ]
