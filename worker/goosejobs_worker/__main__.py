@@ -26,7 +26,7 @@ from goosejobs_worker.executors.local.supervisor import PR_SET_DUMPABLE, prctl
 from goosejobs_worker.executors.local.workspace import Unusable, Workspace
 from goosejobs_worker.health import Health, serve
 from goosejobs_worker.settings import WorkerSettings
-from goosejobs_worker.workflow import GooseJobReadRecipe, GooseJobRun
+from goosejobs_worker.workflow import GooseJobReadRecipe, GooseJobRecord, GooseJobRun
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ def _worker(settings: WorkerSettings, client: Client, activities: Activities) ->
     return Worker(
         client,
         task_queue=names.task_queue(settings.pool),
-        workflows=[GooseJobRun, GooseJobReadRecipe],
+        workflows=[GooseJobRun, GooseJobRecord, GooseJobReadRecipe],
         activities=[
             activities.announce,
             activities.execute_attempt,

@@ -198,7 +198,7 @@ class GooseJobRun:
         """Hand the news over when the API server is away: a run that waits for it would hold up the next."""
         try:
             await _write_record(news, RECORD_PATIENCE)
-        except ActivityError:
+        except FailureError:
             await workflow.start_child_workflow(
                 names.RECORD_WORKFLOW_TYPE,
                 news,

@@ -13,6 +13,7 @@ RECIPE_LABEL = f"{GROUP}/recipe"
 """A ConfigMap with this label (any value) is watched: a change of it reaches its GooseJobs at once."""
 
 WORKFLOW_TYPE = "GooseJobRun"
+RECORD_WORKFLOW_TYPE = "GooseJobRecord"
 READ_RECIPE_WORKFLOW_TYPE = "GooseJobReadRecipe"
 
 UID_ATTRIBUTE = "GooseJobUid"
@@ -35,6 +36,11 @@ def schedule_id(namespace: str, name: str, uid: str) -> str:
 def once_workflow_id(namespace: str, name: str, uid: str) -> str:
     """The workflow of a `runOnce` GooseJob."""
     return f"{schedule_id(namespace, name, uid)}/{ONCE_RUN_ID}"
+
+
+def record_workflow_id(run_workflow_id: str) -> str:
+    """The workflow that tells a run's end when the run itself could not wait for the API server."""
+    return f"{run_workflow_id}/record"
 
 
 def read_recipe_workflow_id(namespace: str, name: str, uid: str) -> str:
