@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from google.protobuf.duration_pb2 import Duration
 from temporalio.api.common.v1 import Memo, Payload, Payloads, SearchAttributes, WorkflowType
 from temporalio.api.enums.v1 import ScheduleOverlapPolicy, TaskQueueKind
 from temporalio.api.schedule.v1 import (
@@ -23,7 +22,7 @@ from temporalio.api.schedule.v1 import (
 from temporalio.api.schedule.v1 import ScheduleSpec as ScheduleSpecProto
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflow.v1 import NewWorkflowExecutionInfo
-from temporalio.client import ScheduleRange, ScheduleSpec
+from temporalio.client import ScheduleIntervalSpec, ScheduleRange, ScheduleSpec
 
 from goosejobs.model import names
 from goosejobs.model.run import GooseJobRef, RunRequest
@@ -104,6 +103,8 @@ def build(
         memo: The memo of its runs.
         old: The state of the schedule that exists, of which other people's part is kept.
     """
+    policies = SchedulePolicies(overlap_policy=OVERLAP[wanted.request.concurrency_policy])
+    policies.catchup_window.FromTimedelta(wanted.catch_up)
     action = NewWorkflowExecutionInfo(
         workflow_id=wanted.id,
         workflow_type=WorkflowType(name=names.WORKFLOW_TYPE),
@@ -115,10 +116,7 @@ def build(
     return Schedule(
         spec=_times(wanted.times),
         action=ScheduleAction(start_workflow=action),
-        policies=SchedulePolicies(
-            overlap_policy=OVERLAP[wanted.request.concurrency_policy],
-            catchup_window=_duration(wanted.catch_up),
-        ),
+        policies=policies,
         state=merged_state(old or ScheduleState(), suspend=wanted.suspend),
     )
 
@@ -134,10 +132,7 @@ def _times(spec: ScheduleSpec) -> ScheduleSpecProto:
             )
             for calendar in spec.calendars
         ],
-        interval=[
-            IntervalSpec(interval=_duration(each.every), phase=_duration(each.offset or timedelta(0)))
-            for each in spec.intervals
-        ],
+        interval=[_interval(each) for each in spec.intervals],
         timezone_name=spec.time_zone_name or "",
     )
 
@@ -146,10 +141,11 @@ def _ranges(ranges: Sequence[ScheduleRange]) -> list[Range]:
     return [Range(start=each.start, end=each.end, step=each.step) for each in ranges]
 
 
-def _duration(delta: timedelta) -> Duration:
-    duration = Duration()
-    duration.FromTimedelta(delta)
-    return duration
+def _interval(interval: ScheduleIntervalSpec) -> IntervalSpec:
+    message = IntervalSpec()
+    message.interval.FromTimedelta(interval.every)
+    message.phase.FromTimedelta(interval.offset or timedelta(0))
+    return message
 
 
 def merged_state(old: ScheduleState, *, suspend: bool) -> ScheduleState:
