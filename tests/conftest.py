@@ -36,6 +36,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
             rigs.remove(home)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give all tests of a module that has a platform of its own to one worker, so that it is started once."""
+    for item in items:
+        if "own_platform" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Any:
     """Add the ends of the running parts' logs to the report of a test that failed."""

@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 TESTS = Path(__file__).parent
 TIERS: dict[str, Sequence[str]] = {
     "unit": ("-n", "2"),
-    "integration": ("-n", "2"),
+    "integration": ("-n", "2", "--dist", "loadgroup"),
     # They freeze and kill, and measure time: nothing runs beside them.
     "faults": ("-n", "0"),
 }

@@ -244,11 +244,18 @@ class Rig:
 @contextmanager
 def fresh() -> Iterator[Rig]:
     """A platform of one's own, for tests that kill its servers."""
-    home = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
-    try:
+    with fresh_home() as home:
         rig = Rig(home)
         rig.up()
         yield rig
+
+
+@contextmanager
+def fresh_home() -> Iterator[Path]:
+    """A data directory of one's own; whatever runs in it at the end is stopped."""
+    home = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+    try:
+        yield home
     finally:
         remove(home)
 

@@ -43,7 +43,7 @@ def run(console: Console) -> None:
             resolver = Resolver(display)
             built = local.start(home, ui=False, report=display, resolver=resolver)
         _say(console, f"Kubernetes, Temporal, operator and worker run ({time.monotonic() - began:.0f} s).")
-        _say(console, f"goose asks: {built.state.model}.")
+        _say(console, f"The model that goose asks: {built.state.model}.")
         _show(_Shell(console, built))
     _say(console, "All of it is stopped and removed again. To keep it running: make up, or goosejobs up.")
 

@@ -51,7 +51,10 @@ def is_up(console: Console, built: Platform) -> None:
 def is_down(console: Console, home: Path, count: int) -> None:
     """What was stopped."""
     if count:
-        console.print(f"Stopped {count} processes and removed their data from {home}.", soft_wrap=True)
+        console.print(
+            f"Stopped {count} process{'es' * (count != 1)} and removed what they left in {home}.",
+            soft_wrap=True,
+        )
     else:
         console.print(f"Nothing was running in {home}.", soft_wrap=True)
 
