@@ -27,6 +27,7 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
     """Set kopf up, then start everything else; the watches begin after it."""
     settings.posting.enabled = False
     settings.persistence.finalizer = f"kopf.{names.GROUP}/unused"
+    settings.scanning.disabled = True  # it would need the right to watch all CRDs and namespaces
     settings.watching.chunk_size = 500
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 310
