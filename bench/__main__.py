@@ -35,13 +35,15 @@ def main(arguments: Sequence[str]) -> int:
     """Run the benches that are named, or all; returns the exit code."""
     options = _options(arguments)
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+        # As Ctrl-C, which an event loop takes in its own way.
+        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         ground.remove_abandoned()
         rows, complete = _measure(options)
     except KeyboardInterrupt:
         print("Interrupted: what this command started is stopped.", file=sys.stderr)
         return _INTERRUPTED
+    sys.stderr.flush()
     print(f"\n{_machine()}\n\n{table(rows)}")
     if options.json:
         options.json.write_text(

@@ -88,8 +88,7 @@ class Ground:
         try:
             output, errors = await process.communicate(text.encode())
         finally:
-            if process.returncode is None:
-                process.kill()
+            await ended(process)
         if process.returncode:
             raise NotMeasured(f"kubectl {arguments[0]}: {errors.decode(errors='replace').strip()}")
         return output.decode()
@@ -126,6 +125,13 @@ def remove_abandoned() -> None:
         owner = home.name.removeprefix(_PREFIX).split("-")[0]
         if owner.isdigit() and not psutil.pid_exists(int(owner)):
             remove(home)
+
+
+async def ended(process: asyncio.subprocess.Process) -> None:
+    """Kill a process if it is still there, and see it off: the event loop must not close before."""
+    if process.returncode is None:
+        process.kill()
+        await process.communicate()
 
 
 async def until(condition: Callable[[], bool], seconds: float, what: str) -> float:

@@ -20,7 +20,7 @@ from temporalio.client import ScheduleSpec as Spec
 
 from bench import empty
 from bench.audit import AuditLog, Change, by_resource
-from bench.ground import Ground, grounds, until
+from bench.ground import Ground, ended, grounds, until
 from bench.objects import goosejob, manifest
 from bench.rows import NotMeasured, Row
 from bench.usage import Usage, usage
@@ -224,9 +224,7 @@ async def _ready(ground: Ground) -> AsyncIterator[set[str]]:
         following.cancel()
         with suppress(asyncio.CancelledError):
             await following
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+        await ended(process)
 
 
 async def _watch(ground: Ground, pids: tuple[int, int], idle: tuple[Idle, Idle], interval: float) -> None:
@@ -234,12 +232,12 @@ async def _watch(ground: Ground, pids: tuple[int, int], idle: tuple[Idle, Idle],
     start, before = time.monotonic(), [usage(pid) for pid in pids]
     await asyncio.sleep(interval - _EARLY_SECONDS)
     quiet, between = time.monotonic(), [usage(pid) for pid in pids]
-    ended = await _next_resync(ground)
+    done = await _next_resync(ground)
     after = [usage(pid) for pid in pids]
     for one, *(first, second, third) in zip(idle, before, between, after, strict=True):
         one.seconds += quiet - start
         one.cpu_seconds += second.cpu_seconds - first.cpu_seconds
-        one.resyncs.append((ended - quiet - _EARLY_SECONDS, third.cpu_seconds - second.cpu_seconds))
+        one.resyncs.append((done - quiet - _EARLY_SECONDS, third.cpu_seconds - second.cpu_seconds))
 
 
 async def _next_resync(ground: Ground) -> float:
