@@ -21,7 +21,6 @@ MARK = "GOOSEJOBS_PLATFORM"
 """Environment variable of all our processes; its value is the data directory they belong to."""
 
 _POLL_SECONDS = 0.02
-_started_here: dict[int, subprocess.Popen[bytes]] = {}
 
 
 def _birth(pid: int) -> str | None:
@@ -45,9 +44,10 @@ class Child:
     @property
     def alive(self) -> bool:
         """Whether the very process is still there (a zombie is not)."""
-        popen = _started_here.get(self.pid)
+        popen = _started_here.get(self)
         if popen is not None:
-            popen.poll()  # else it stays a zombie
+            # Not by /proc: a program's first thread may be a zombie while its other ones are still ending.
+            return popen.poll() is None
         return _birth(self.pid) == self.birth
 
     def signal(self, number: signal.Signals) -> bool:
@@ -59,6 +59,9 @@ class Child:
         except ProcessLookupError:
             return False
         return True
+
+
+_started_here: dict[Child, subprocess.Popen[bytes]] = {}
 
 
 def spawn(
@@ -96,9 +99,9 @@ def spawn(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    _started_here[popen.pid] = popen
-    # One that has ended already is a zombie until polled: its birth is unknown, and so it is never "alive".
-    return find(popen.pid)
+    child = find(popen.pid)
+    _started_here[child] = popen
+    return child
 
 
 def find(pid: int) -> Child:
@@ -108,7 +111,7 @@ def find(pid: int) -> Child:
 
 def exit_code(child: Child) -> int | None:
     """The exit code of a process that this program started and that has ended; else None."""
-    popen = _started_here.get(child.pid)
+    popen = _started_here.get(child)
     return popen.poll() if popen is not None else None
 
 
