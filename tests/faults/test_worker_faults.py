@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from temporalio.client import Client, ScheduleActionExecutionStartWorkflow
+from temporalio.client import Client, ScheduleActionExecutionStartWorkflow, ScheduleHandle
 
 from goosejobs.model import names
 from support.ledger import Ledger, new_ledger
@@ -42,6 +42,13 @@ async def temporal(temporal_address: str) -> Client:
 async def ended(kubectl: Kubectl, eventually: Eventually, namespace: str, name: str) -> Object:
     run: Object = await eventually(lambda: last_run(get(kubectl, namespace, name)), timeout=60)
     return run
+
+
+async def schedule_of(
+    kubectl: Kubectl, eventually: Eventually, namespace: str, name: str, temporal: Client
+) -> ScheduleHandle:
+    id_ = await eventually(lambda: get(kubectl, namespace, name)["status"]["scheduleId"])
+    return temporal.get_schedule_handle(id_)
 
 
 @pytest.mark.invariant("I6")
@@ -175,10 +182,7 @@ async def test_after_a_terminated_workflow_the_next_run_waits_for_the_old_proces
     # The hard case: the old run's worker is frozen, so only the lease ends its processes.
     frozen = start_worker(pool=pool)
     apply(kubectl, namespace, ledger.goosejob("fenced", pool, patience=1, schedule="0 0 1 1 *"))
-    obj = await eventually(
-        lambda: (o := get(kubectl, namespace, "fenced")) and o["status"]["scheduleId"] and o
-    )
-    schedule = temporal.get_schedule_handle(obj["status"]["scheduleId"])
+    schedule = await schedule_of(kubectl, eventually, namespace, "fenced", temporal)
     await schedule.trigger()
     await eventually(ledger.hanging, timeout=30)
     old = get(kubectl, namespace, "fenced")["status"]["active"][0]
@@ -203,3 +207,54 @@ async def test_after_a_terminated_workflow_the_next_run_waits_for_the_old_proces
     assert ledger.entries("overlap") == []
     assert len(ledger.entries("agent")) == 2
     assert len(ledger.alive()) == 0
+
+
+@pytest.mark.invariant("I3")
+async def test_replace_starts_the_new_run_only_when_the_old_ones_processes_are_dead(
+    kubectl: Kubectl,
+    eventually: Eventually,
+    namespace: str,
+    start_worker: Start,
+    pool: str,
+    ledger: Ledger,
+    temporal: Client,
+) -> None:
+    start_worker(pool=pool, GOOSEJOBS_KILL_GRACE_SECONDS="3")  # the agent is deaf to SIGTERM and takes it all
+    policy: dict[str, Any] = {"schedule": "0 0 1 1 *", "concurrencyPolicy": "Replace"}
+    apply(kubectl, namespace, ledger.goosejob("replaced", pool, patience=1, **policy))
+    schedule = await schedule_of(kubectl, eventually, namespace, "replaced", temporal)
+    await schedule.trigger()
+    await eventually(ledger.hanging, timeout=30)
+    await schedule.trigger()
+    run = await eventually(
+        lambda: (r := last_run(get(kubectl, namespace, "replaced"))) and r["outcome"] == "Succeeded" and r,
+        timeout=60,
+    )
+    assert run["attempt"] == 1
+    assert ledger.entries("overlap") == []
+    counts = get(kubectl, namespace, "replaced")["status"]["counts"]
+    assert (counts["killed"], counts["succeeded"]) == (1, 1)
+
+
+async def test_allow_starts_the_new_run_beside_the_old_one_without_waiting(
+    kubectl: Kubectl,
+    eventually: Eventually,
+    namespace: str,
+    start_worker: Start,
+    pool: str,
+    ledger: Ledger,
+    temporal: Client,
+) -> None:
+    start_worker(pool=pool, GOOSEJOBS_KILL_GRACE_SECONDS="0")
+    policy: dict[str, Any] = {"schedule": "0 0 1 1 *", "concurrencyPolicy": "Allow"}
+    apply(kubectl, namespace, ledger.goosejob("allowed", pool, **policy))
+    schedule = await schedule_of(kubectl, eventually, namespace, "allowed", temporal)
+    await schedule.trigger()
+    await eventually(ledger.hanging, timeout=30)
+    began = time.monotonic()
+    await schedule.trigger()
+    await eventually(lambda: ledger.hanging(times=2), timeout=30)
+    assert time.monotonic() - began < HEARTBEAT_TIMEOUT
+    assert len(ledger.entries("overlap")) == 2  # the agent that still hangs, and what it left behind
+    kubectl("delete", "-n", namespace, "gj", "allowed", "--timeout=60s")
+    assert not ledger.alive()

@@ -62,7 +62,7 @@ class Activities:
             wait = wait_before_start(read_status(obj), run.id, now)
             return announced(obj, run, attempt, self._settings.identity, now)
 
-        await self._kube.write_runs(run.goosejob, _in_time(fold))
+        await self._kube.write_runs(run.goosejob, in_time(fold))
         return Announcement(wait=wait)
 
     @activity.defn(name=EXECUTE_ATTEMPT)
@@ -100,7 +100,7 @@ class Activities:
             ) from None
 
     async def _write_record(self, news: RecordRequest) -> None:
-        fold = _in_time(lambda obj: recorded(obj, news, datetime.now(UTC)))
+        fold = in_time(lambda obj: recorded(obj, news, datetime.now(UTC)))
         await self._kube.write_runs(news.run.goosejob, fold)
 
     async def _execute(self, attempt: AttemptRequest, lifeline: Lifeline) -> AttemptResult:
@@ -112,7 +112,7 @@ class Activities:
             except asyncio.CancelledError:
                 if executing.cancelled():
                     raise
-                why = _stop_of(activity.cancellation_details())
+                why = stop_of(activity.cancellation_details())
                 if why is not None:
                     lifeline.stop(why)
 
@@ -129,7 +129,8 @@ class Activities:
         )
 
 
-def _stop_of(details: activity.ActivityCancellationDetails | None) -> Stop | None:
+def stop_of(details: activity.ActivityCancellationDetails | None) -> Stop | None:
+    """What the SDK's cancellation of an activity means; None: nothing that ends goose."""
     if details is None or details.worker_shutdown:
         return Stop.SHUTDOWN
     if details.not_found or details.timed_out:
@@ -139,7 +140,7 @@ def _stop_of(details: activity.ActivityCancellationDetails | None) -> Stop | Non
     return None  # paused: goose cannot pause, and is not to be lost for it
 
 
-def _in_time(fold: Fold) -> Fold:
+def in_time(fold: Fold) -> Fold:
     """Let a fold decide only while its local activity has not timed out.
 
     A worker that was frozen in the middle of a write may wake when another one has long done it: its own

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from datetime import timedelta
 from enum import StrEnum
 from typing import Self
 
@@ -87,25 +88,18 @@ class Lifeline:
         try:
             with contextlib.suppress(RuntimeError):  # the activity's task has just ended
                 activity.heartbeat()
-            answer = await asyncio.wait_for(
-                self._client.workflow_service.record_activity_task_heartbeat(
-                    RecordActivityTaskHeartbeatRequest(
-                        namespace=self._client.namespace,
-                        task_token=self._token,
-                        identity=self._client.identity,
-                    ),
-                    retry=False,
+            answer = await self._client.workflow_service.record_activity_task_heartbeat(
+                RecordActivityTaskHeartbeatRequest(
+                    namespace=self._client.namespace, task_token=self._token, identity=self._client.identity
                 ),
-                timeout=self._seconds / 2,
+                retry=False,
+                timeout=timedelta(seconds=self._seconds / 2),
             )
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 self.stop(Stop.GONE)
             else:
                 logger.warning("Temporal did not take a heartbeat: %s", error.message)
-            return
-        except TimeoutError:
-            logger.warning("Temporal did not answer a heartbeat")
             return
         self.lease = sent + self._seconds
         if self._renewed is not None:

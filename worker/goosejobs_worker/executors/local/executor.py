@@ -145,7 +145,7 @@ class LocalExecutor:
         needs_output: bool,
     ) -> AttemptResult:
         session = session_name(attempt)
-        by_us = _ended_by_us(attempt, lifeline, report)
+        by_us = ended_by_us(attempt, lifeline.stopped.result() if lifeline.stopped.done() else None, report)
         if by_us is not None:
             return by_us.model_copy(update={"session": session, "tokens": transcript.tokens})
         ending = classify(
@@ -178,12 +178,18 @@ def failed(attempt: AttemptRequest, reason: Reason, message: str) -> AttemptResu
     return AttemptResult(attempt=attempt.attempt, outcome=Outcome.FAILED, reason=reason, message=message)
 
 
-def _ended_by_us(attempt: AttemptRequest, lifeline: Lifeline, report: Report) -> AttemptResult | None:
-    """The result where goose did not come to its own end; None where it did."""
+def ended_by_us(attempt: AttemptRequest, told_to_stop: Stop | None, report: Report) -> AttemptResult | None:
+    """The result where goose did not come to its own end; None where it did.
+
+    Args:
+        attempt: What ran.
+        told_to_stop: Why it was to stop, if it was.
+        report: How its processes ended.
+    """
     if report.exit_code == 0:
         return None  # it was done before the order to stop reached it
     deadline = attempt.request.active_deadline_seconds
-    told = {
+    failures = {
         Cause.DEADLINE: (
             Reason.DEADLINE_EXCEEDED,
             f"not done after {deadline} s (spec.activeDeadlineSeconds)",
@@ -192,13 +198,12 @@ def _ended_by_us(attempt: AttemptRequest, lifeline: Lifeline, report: Report) ->
         Cause.START_FAILED: (Reason.START_FAILED, f"goose cannot be started: {report.error}"),
         Cause.SUPERVISOR_LOST: (Reason.GOOSE_CRASHED, "goose's supervisor was killed"),
     }
-    if report.cause in told:
-        return failed(attempt, *told[report.cause])
+    if report.cause in failures:
+        return failed(attempt, *failures[report.cause])
     if report.cause is not Cause.STOPPED:
         return None
     # A signal to the supervisor itself stops goose too: somebody stops this machine's processes.
-    why = lifeline.stopped.result() if lifeline.stopped.done() else Stop.SHUTDOWN
-    outcome, reason, message = _STOPPED[why]
+    outcome, reason, message = _STOPPED[told_to_stop or Stop.SHUTDOWN]
     return AttemptResult(attempt=attempt.attempt, outcome=outcome, reason=reason, message=message)
 
 
