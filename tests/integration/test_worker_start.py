@@ -7,6 +7,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,6 +65,23 @@ async def test_what_keeps_it_from_serving_is_one_sentence(
     code, said = await run_worker(**{**usual, **env})
     assert code == 1
     assert says in said
+    assert "Traceback" not in said
+
+
+async def test_a_namespace_that_temporal_does_not_have_is_named(
+    platform: Rig, kubeconfig: Path, temporal_address: str
+) -> None:
+    code, said = await run_worker(
+        GOOSEJOBS_GOOSE="/bin/true",
+        GOOSEJOBS_DATA_DIR=str(platform.home / "worker" / "namespace"),
+        GOOSEJOBS_HEALTH_ADDRESS="127.0.0.1:0",
+        KUBECONFIG=str(kubeconfig),
+        TEMPORAL_ADDRESS=temporal_address,
+        TEMPORAL_NAMESPACE="nowhere",
+    )
+    assert code == 1
+    sentence = next(line for line in said.splitlines() if line.startswith("goosejobs-worker: "))
+    assert "nowhere" in sentence
     assert "Traceback" not in said
 
 

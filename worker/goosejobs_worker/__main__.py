@@ -114,7 +114,10 @@ async def _work(worker: Worker, settings: WorkerSettings, health: Health, stop: 
     if not working.done():
         health.set(f"draining for at most {settings.drain_seconds:g} s", ready=False)
         await worker.shutdown()
-    await working
+    try:
+        await working
+    except RuntimeError as error:  # a namespace that is not there, or Temporal gone for good
+        raise CannotStart(f"Temporal: {error}") from error
 
 
 async def _connect(health: Health) -> Client:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,16 @@ def test_a_data_folder_can_be_used_again(tmp_path: Path) -> None:
     for _ in range(2):
         Workspace(tmp_path, None).prepare()
     assert mode(tmp_path / "goose") == 0o700
+
+
+def test_what_a_crashed_machine_left_is_cleared_away_when_no_attempt_can_still_run(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, None)
+    workspace.prepare()
+    old, young = workspace.create("old"), workspace.create("young")
+    nine_days_ago = time.time() - 9 * 86400
+    os.utime(old.directory, (nine_days_ago, nine_days_ago))
+    workspace.prepare()
+    assert (old.directory.exists(), young.directory.exists()) == (False, True)
 
 
 def test_a_data_folder_that_cannot_be_made_is_told_by_its_setting(tmp_path: Path) -> None:

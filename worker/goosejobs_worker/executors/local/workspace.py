@@ -4,8 +4,14 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from typing import Final
+
+_OLDEST: Final = timedelta(days=8)
+"""No attempt lasts so long (`activeDeadlineSeconds` is at most 7 days): the machine went down under it."""
 
 
 class Unusable(Exception):
@@ -42,7 +48,7 @@ class Workspace:
         self._user = user
 
     def prepare(self) -> None:
-        """Make the folders.
+        """Make the folders, and clear away what attempts left that were cut short with their machine.
 
         Raises:
             Unusable: They cannot be made, or goose's user cannot reach them.
@@ -52,6 +58,7 @@ class Workspace:
             self._attempts.mkdir(parents=True, exist_ok=True, mode=0o711)
             self.goose.mkdir(exist_ok=True, mode=0o700)
             self._give(self.goose)
+            self._remove_old()
         except OSError as error:
             raise Unusable(f"GOOSEJOBS_DATA_DIR: cannot use {error.filename}: {error.strerror}") from error
         closed = self._closed_to_goose()
@@ -87,6 +94,11 @@ class Workspace:
     def _give(self, path: Path) -> None:
         if self._user is not None:
             os.chown(path, *self._user)
+
+    def _remove_old(self) -> None:
+        for directory in self._attempts.glob("attempt-*"):
+            if time.time() - directory.stat().st_mtime > _OLDEST.total_seconds():
+                shutil.rmtree(directory, ignore_errors=True)
 
     def _closed_to_goose(self) -> Path | None:
         """The first folder on the way that goose's user may not pass."""
