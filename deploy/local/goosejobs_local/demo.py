@@ -45,7 +45,7 @@ def run(console: Console) -> None:
         _say(console, f"Kubernetes, Temporal, operator and worker run ({time.monotonic() - began:.0f} s).")
         _say(console, f"The model that goose asks: {built.state.model}.")
         _show(_Shell(console, built))
-    _say(console, "All of it is stopped and removed again. To keep it running: make up, or goosejobs up.")
+    _say(console, f"All of it is stopped and removed again. To keep it running: {screens.program()} up")
 
 
 def _show(shell: "_Shell") -> None:

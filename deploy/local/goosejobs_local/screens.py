@@ -16,6 +16,8 @@ from goosejobs_local.pki import Pki
 from goosejobs_local.platform import Platform
 from goosejobs_local.resolve import Resolved
 
+_COMMAND_WIDTH = 48
+
 
 def is_up(console: Console, built: Platform) -> None:
     """What runs, and what to do next."""
@@ -136,7 +138,7 @@ def _table(console: Console, headings: tuple[str, ...], rows: Sequence[tuple[str
 
 
 def _commands(console: Console, commands: Mapping[str, str]) -> None:
-    width = max(len(command) for command, comment in commands.items() if comment)
+    width = max(len(command) for command in commands if len(command) <= _COMMAND_WIDTH)
     for command, comment in commands.items():
         text = f"  {command.ljust(width)}  # {comment}" if comment else f"  {command}"
         console.print(escape(text), soft_wrap=True)
