@@ -88,6 +88,12 @@ def test_a_run_that_starts_is_active_and_sets_the_times() -> None:
     ]
 
 
+def test_the_last_time_of_a_run_once_is_its_start_in_whole_seconds() -> None:
+    owned = announced(goosejob(schedule=None, runOnce=True), run(trigger=Trigger.ONCE), 1, "w", T0)
+    assert owned is not None
+    assert owned["lastScheduleTime"] == "2026-11-21T08:00:01Z"
+
+
 def test_telling_the_same_twice_writes_nothing() -> None:
     started = merged(goosejob(), announced(goosejob(), run(), 1, "w", T0))
     assert announced(started, run(), 1, "w", T0) is None
