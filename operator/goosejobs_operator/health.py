@@ -11,6 +11,8 @@ from collections.abc import Callable
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from goosejobs.clients.errors import Rejected
+
 WATCH_LAG_SECONDS = 60.0
 """How long the watch may take to deliver what a list has shown."""
 
@@ -97,7 +99,7 @@ class HealthServer:
         """Listen.
 
         Raises:
-            OSError: The address cannot be used.
+            Rejected: The address cannot be used.
         """
         app = web.Application()
         app.router.add_get("/healthz", self._healthz)
@@ -105,7 +107,10 @@ class HealthServer:
         app.router.add_get("/metrics", self._metrics)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        await web.TCPSite(self._runner, *self._address).start()
+        try:
+            await web.TCPSite(self._runner, *self._address).start()
+        except OSError as error:
+            raise Rejected(f"GOOSEJOBS_HEALTH_ADDRESS: {error.strerror}") from error
 
     async def close(self) -> None:
         """Stop listening."""

@@ -97,6 +97,11 @@ class Observation:
         return has_finalizer(self.obj)
 
     @property
+    def runs_once(self) -> bool:
+        """Whether it has a run instead of a schedule; `spec.runOnce` may not change."""
+        return (self.obj.get("spec") or {}).get("runOnce") is True
+
+    @property
     def overdue(self) -> bool:
         """Whether its deletion has waited as long as it may."""
         since = datetime.fromisoformat(self.obj["metadata"]["deletionTimestamp"])
@@ -152,7 +157,7 @@ class Observer:
         if seen.deleting:
             return await self._leaving(seen)
         self._backend.check()
-        if seen.has_finalizer:
+        if seen.has_finalizer and not seen.runs_once:
             seen = replace(seen, schedule=await self._temporal.describe(seen.ref))
         seen = replace(seen, gone=await self._gone(seen))
         try:

@@ -106,7 +106,7 @@ def plan(seen: Observation) -> list[Step]:
         return _let_go(seen)
     if seen.gone:
         return [*(CloseRecord(gone) for gone in seen.gone), LookAgain(0)]
-    if seen.spec and seen.spec.run_once:
+    if seen.runs_once:
         return _run_once(seen)
     return _keep_schedule(seen)
 

@@ -76,16 +76,11 @@ class Reconciler:
             ClientError: It is to be tried again.
         """
         self._ensure_active()
-        try:
-            obj = await self._kube.get_goosejob(*key)
-        except NotFound:
+        obj = await self._read(key)
+        if obj is None:
             self._known.forget(key)
             return None
-        if "deletionTimestamp" in obj["metadata"] and not has_finalizer(obj):
-            self._known.forget(key)
-            return None
-        now = datetime.now(UTC)
-        left = until_due(obj, now)
+        left = until_due(obj, datetime.now(UTC))
         if self._known.is_settled(key, mark_of(obj)) and (left is None or left > 0):
             return left
         self._refer(key, obj)
@@ -94,14 +89,28 @@ class Reconciler:
         except Conflict:
             raise
         except Exception as error:
-            if not isinstance(error, TemporalUnavailable) or not self._backend.down:
-                if tries >= 1:
-                    await self._write(obj, status.derive_failing(obj, _reason(error), _sentence(error), now))
-                raise
-            reason = ReadyReason.TEMPORAL_UNAVAILABLE
-            await self._write(obj, status.derive_failing(obj, reason, self._backend.down, now))
-            # When Temporal is back, everything is looked at again; a deletion may not wait for that.
-            return OVERDUE_SECONDS if "deletionTimestamp" in obj["metadata"] else None
+            if isinstance(error, TemporalUnavailable) and self._backend.down:
+                return await self._wait_for_temporal(obj)
+            if tries >= 1:
+                await self._tell(obj, _reason(error), _sentence(error))
+            raise
+
+    async def _read(self, key: Key) -> Object | None:
+        """The object; None when it is gone, or goes without waiting for us."""
+        try:
+            obj = await self._kube.get_goosejob(*key)
+        except NotFound:
+            return None
+        leaving = "deletionTimestamp" in obj["metadata"] and not has_finalizer(obj)
+        return None if leaving else obj
+
+    async def _wait_for_temporal(self, obj: Object) -> float | None:
+        """When Temporal is back, everything is looked at again; but a deletion does not wait for ever."""
+        await self._tell(obj, ReadyReason.TEMPORAL_UNAVAILABLE, self._backend.down)
+        return OVERDUE_SECONDS if "deletionTimestamp" in obj["metadata"] else None
+
+    async def _tell(self, obj: Object, reason: ReadyReason, why: str) -> None:
+        await self._write(obj, status.derive_failing(obj, reason, why, datetime.now(UTC)))
 
     async def is_as_wanted(self, obj: Object) -> bool:
         """Whether a reconcile would have nothing to do. Only looks: the object may be an old read.

@@ -149,8 +149,7 @@ class Operator:
             stop: Set when it cannot go on.
 
         Raises:
-            OSError: The health address cannot be used.
-            Rejected: There is no usable configuration for a client.
+            Rejected: The health address cannot be used, or there is no usable configuration for a client.
         """
         pulse = Pulse(settings.resync_seconds)
         server = HealthServer(*settings.health_host_port, pulse)

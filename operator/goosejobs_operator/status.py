@@ -47,7 +47,9 @@ def derive(seen: Observation) -> dict[str, Any] | None:
     status = read_status(seen.obj)
     _note_facts(status, seen)
     suspended = _suspended(seen)
-    said = [*_readiness(seen, suspended), suspended, _workers(seen)]
+    said = [*_readiness(seen, suspended), suspended]
+    if not (seen.runs_once and seen.completed):
+        said.append(_workers(seen))
     status.conditions = _conditions(seen.obj, status, said, seen.now)
     return _owned(seen.obj, status, seen.now)
 
@@ -83,9 +85,9 @@ def _readiness(seen: Observation, suspended: Said) -> list[Said]:
         return [Said("Ready", "False", reason, message), Said("Stalled", "True", reason, message)]
     if seen.waiting:
         return _in_progress(ReadyReason.WAITING_FOR_WORKER, seen.waiting)
-    if seen.spec and seen.spec.run_once and seen.completed:
+    if seen.runs_once and seen.completed:
         return [Said("Ready", "True", ReadyReason.COMPLETED, "Its one run has ended.")]
-    if seen.spec and seen.spec.run_once and (seen.once or not seen.spec.suspend):
+    if seen.spec and seen.runs_once and (seen.once or not seen.spec.suspend):
         return [
             Said(
                 "Ready",
