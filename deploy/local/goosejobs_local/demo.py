@@ -109,8 +109,9 @@ def _private_home() -> Iterator[Path]:
     try:
         yield home
     finally:
-        platform.down(home)
-        platform.remove(home)
+        with local.undisturbed():
+            platform.down(home)
+            platform.remove(home)
 
 
 def _say(console: Console, text: str) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from goosejobs_local import platform, processes, sides
+from goosejobs_local import platform, processes, sides, state
 from goosejobs_local.parts import Part
 from goosejobs_local.platform import Platform
 from goosejobs_local.processes import Child
@@ -37,12 +37,12 @@ class Model:
 def home(environ: Mapping[str, str] = os.environ) -> Path:
     """The data directory: GOOSEJOBS_HOME, or the place where this user's programs keep their data."""
     if own := environ.get("GOOSEJOBS_HOME"):
-        return Path(own).absolute()
+        return Path(own).resolve()
     if os.geteuid() == 0:
         # goose then runs as another user, which may not enter root's home.
         return Path("/var/lib/goosejobs-local")
     base = environ.get("XDG_DATA_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "share").absolute() / "goosejobs"
+    return (Path(base) if base else Path.home() / ".local" / "share").resolve() / "goosejobs"
 
 
 def choose_model(environ: Mapping[str, str] = os.environ) -> Model:
@@ -69,6 +69,8 @@ def start(home: Path, *, ui: bool, report: Report, resolver: Resolver) -> Platfo
         PartFailed: A part ended or took too long.
     """
     binaries = resolver.resolve(BINARIES)
+    # Once asked for, the pages stay: a plain `up` would otherwise restart Temporal to take them away.
+    ui = ui or bool(state.load(home / platform.STATE).ui)
     built = Platform(home, binaries, ui=ui)
     before = {child for child in built.children() if child.alive}
     model = choose_model()
@@ -78,7 +80,7 @@ def start(home: Path, *, ui: bool, report: Report, resolver: Resolver) -> Platfo
         more = _sides(built, binaries["goose"], model)
         built.up(more, report)
     except BaseException as error:
-        with _undisturbed():
+        with undisturbed():
             _undo(built, before, keep_logs=not isinstance(error, KeyboardInterrupt))
         raise
     return built
@@ -93,13 +95,15 @@ def _undo(built: Platform, before: set[Child], *, keep_logs: bool) -> None:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """A second Ctrl-C does not keep the first from cleaning up."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def undisturbed() -> Iterator[None]:
+    """Nothing keeps us from cleaning up: not a second Ctrl-C, nor a terminal that goes away meanwhile."""
+    ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in ending}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _sides(built: Platform, goose: Resolved, model: Model) -> list[Part]:

@@ -1,7 +1,6 @@
 """What a part of the platform is, and how to ask one whether it is well."""
 
 import http.client
-import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ class Part:
     Attributes:
         name: As in `goosejobs logs NAME`.
         argv: The program and its arguments.
-        probes: URLs to ask: http and https must answer 200, tcp must accept a connection.
+        probes: URLs that must answer 200.
         env: Environment variables for it.
         inherit: Whether it gets our whole environment besides, or only what no program can do without.
         cwd: Its working directory.
@@ -69,9 +68,6 @@ def _ask(url: str, pki: Pki) -> str | None:
     parts = urlsplit(url)
     host, port = str(parts.hostname), int(parts.port or 0)
     connection: http.client.HTTPConnection
-    if parts.scheme == "tcp":
-        socket.create_connection((host, port), timeout=_PROBE_SECONDS).close()
-        return None
     if parts.scheme == "https":
         connection = http.client.HTTPSConnection(host, port, timeout=_PROBE_SECONDS, context=_tls(pki))
     else:

@@ -1,5 +1,6 @@
 """Temporal's development server: one process, its data in one SQLite file, on loopback."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,10 +59,10 @@ class Temporal:
         return Part(
             name="temporal",
             argv=tuple(argv),
-            # It reads ~/.config/temporalio and TEMPORAL_* of whoever starts it: none of that is meant for it.
-            env={"TEMPORAL_CONFIG_FILE": "", "TEMPORAL_ENV": ""},
-            # It opens its port once namespace and search attribute are there.
-            probes=(f"tcp://{self.address}",),
+            # Else it reads the user's, which is about other servers.
+            env={"TEMPORAL_CONFIG_FILE": os.devnull},
+            # An open port is not enough: for a moment it answers that it is not healthy yet.
+            probes=(f"http://127.0.0.1:{self.ports['temporal-http']}/api/v1/namespaces/{NAMESPACE}",),
             version=self.version,
             address=self.address,
         )

@@ -71,7 +71,7 @@ def test_a_part_starts_after_what_it_needs(ground: Ground) -> None:
 def test_a_part_that_ends_is_named_with_the_end_of_its_log(ground: Ground) -> None:
     dying = Part(name="dying", argv=("sh", "-c", "echo I cannot; exit 3"))
     with pytest.raises(PartFailed) as caught:
-        run(ground, replace(dying, probes=("tcp://127.0.0.1:1",)))
+        run(ground, replace(dying, probes=("http://127.0.0.1:1/",)))
     assert str(caught.value) == "dying ended with code 3\nI cannot"
 
 
