@@ -9,7 +9,7 @@ from goosejobs_local.state import Recorded, State
 def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
     saved = State(
         ports={"a": 1},
-        parts={"x": Recorded(pid=1, birth="b", digest="d", probes=("http://h:1/",), version="", address="h:1")},
+        parts={"x": Recorded(pid=1, birth="b", digest="d", probes=("http://h:1/",), version="", address="h")},
         steps={"s": "d"},
         model="stub",
     )
