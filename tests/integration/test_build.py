@@ -59,7 +59,7 @@ def test_a_program_is_built_with_its_version_and_every_package_is_told(tmp_path:
     first, last = packages(seen)[0], packages(seen)[-1]
     assert (first.done, last.done) == (0, last.total)
     assert last.total > 20  # the runtime at least
-    assert seen[-1] == Progress("tiny", "built 1.2.3", finished=True)
+    assert seen[-1] == Progress("module", "built tiny 1.2.3", finished=True)
 
 
 @pytest.mark.usefixtures("empty_build_cache")
@@ -92,7 +92,7 @@ def test_of_two_that_want_the_same_program_one_builds_it_and_the_other_waits(
         thread.join()
     texts = [progress.text for progress in seen]
     assert texts.count("waiting for another goosejobs that makes it") == 1
-    assert texts.count("built 1.2.3") == 1
+    assert texts.count("built tiny 1.2.3") == 1
 
 
 def test_a_program_that_does_not_compile_is_told_in_the_compilers_words(tmp_path: Path) -> None:

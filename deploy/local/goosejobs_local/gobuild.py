@@ -32,6 +32,11 @@ def group(binaries: Sequence[Binary]) -> list[list[Binary]]:
     return list(groups.values())
 
 
+def task_of(binaries: Sequence[Binary]) -> str:
+    """What one build is called: as its module, short enough for a line."""
+    return Path(_spec(binaries[0]).module).name
+
+
 def build(
     binaries: Sequence[Binary], target: Path, *, go: Path, commands: Commands, report: Report
 ) -> dict[str, Path]:
@@ -53,7 +58,7 @@ def build(
     spec = _spec(binaries[0])
     packages = [_spec(binary).package for binary in binaries]
     flags = ["-trimpath", f"-ldflags={binaries[0].fill(spec.ldflags)}"]
-    work = _Work(task=", ".join(binary.name for binary in binaries), module=spec.directory, go=go)
+    work = _Work(task=task_of(binaries), module=spec.directory, go=go)
     todo = work.count_stale([*flags, *packages], commands, report)
     target.mkdir(parents=True, exist_ok=True)
     done = 0

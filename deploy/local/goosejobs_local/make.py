@@ -68,6 +68,7 @@ class Maker:
                 for _ in missing:
                     download.from_npm(binary, npm, part / binary.name, self._commands, self._report)
                     self._keep(binary, part / binary.name, "fetched")
+                    self._report(Progress(binary.name, f"fetched {binary.version}", finished=True))
             except download.DownloadFailed as error:
                 raise Unresolved(str(error)) from error
 
@@ -83,6 +84,7 @@ class Maker:
                     if not download.official(binary, part / binary.name, self._report):
                         return False
                     self._keep(binary, part / binary.name, "downloaded")
+                    self._report(Progress(binary.name, f"downloaded {binary.version}", finished=True))
             except (download.DownloadFailed, Unresolved) as error:
                 self._report(Progress(binary.name, f"{error}: building it instead"))
                 return False
@@ -100,6 +102,8 @@ class Maker:
                 raise Unresolved(f"{names} cannot be built: {error}") from error
             for binary in missing:
                 self._keep(binary, files[binary.name], "built")
+            text = ", ".join(f"{binary.name} {binary.version}" for binary in missing)
+            self._report(Progress(gobuild.task_of(missing), f"built {text}", finished=True))
 
     @contextmanager
     def _making(self, binaries: Sequence[Binary]) -> Iterator[tuple[list[Binary], Path]]:
@@ -142,7 +146,6 @@ class Maker:
         place = self.place(binary)
         place.parent.mkdir(parents=True, exist_ok=True)
         file.replace(place)
-        self._report(Progress(binary.name, f"{how} {binary.version}", finished=True))
 
 
 def version_of(binary: Binary, path: Path, commands: Commands) -> str | None:
