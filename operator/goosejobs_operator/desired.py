@@ -8,6 +8,7 @@ from goosejobs.clients.kube import Object
 from goosejobs.model.reasons import StalledReason
 from goosejobs.model.run import GooseJobRef, RecipeSnapshot, RunRequest
 from goosejobs.model.spec import GooseJobSpec
+from goosejobs.recipe import MAX_DEPTH
 
 
 class Refused(Exception):
@@ -51,6 +52,9 @@ def read(obj: Object) -> GooseJobSpec:
     if sum(source is not None for source in sources) != 1:
         message = "give the recipe by exactly one of inline, text, configMapKeyRef and path"
         raise refusal(StalledReason.INVALID_SPEC, "spec.recipe", message)
+    if recipe.inline is not None and _is_deep(obj["spec"]["recipe"]["inline"]):
+        message = f"the recipe is nested deeper than {MAX_DEPTH} levels"
+        raise refusal(StalledReason.INVALID_RECIPE, "spec.recipe.inline", message)
     return spec
 
 
@@ -85,6 +89,19 @@ def request(ref: GooseJobRef, generation: int, spec: GooseJobSpec, recipe: Recip
         active_deadline_seconds=spec.active_deadline_seconds,
         retry=spec.retry,
     )
+
+
+def _is_deep(recipe: object) -> bool:
+    """Whether it is deeper than recipes may be; asked before it is written as text, which recurses."""
+    level = [recipe]
+    for _ in range(MAX_DEPTH + 1):
+        groups = [
+            each.values() if isinstance(each, dict) else each
+            for each in level
+            if isinstance(each, dict | list)
+        ]
+        level = [child for group in groups for child in group]
+    return bool(level)
 
 
 def _path(loc: tuple[int | str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""What kopf is told: which events to bring, and where to. Only this module and `__main__` know kopf.
+"""What kopf is told: which events to bring, and where to. Only it, `session` and `__main__` know kopf.
 
 Only event handlers: others would add kopf's finalizer, and a copy of the spec in an annotation.
 """
@@ -11,15 +11,17 @@ from goosejobs.clients.errors import ClientError
 from goosejobs.clients.kube import Object
 from goosejobs.model import names
 from goosejobs_operator.service import Operator
+from goosejobs_operator.session import session
 
 OUTAGE_BACKOFFS = (1, 1, 2, 3, 5, 8, *[10] * 60)
 """Seconds between tries of a watch whose server fails; after the last, the process ends, to be restarted."""
 
 
 @kopf.on.login()
-def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+async def login(**kwargs: Any) -> kopf.AiohttpSession | None:
     """The pod's service account, else KUBECONFIG; kopf's own choice would load a second Kubernetes client."""
-    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+    found = kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+    return session(found) if found else None
 
 
 @kopf.on.startup()
@@ -39,7 +41,7 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
     settings.process.ultimate_exiting_timeout = 30
     try:
         memo.operator = await Operator.start(memo.settings, memo.stop)
-    except (ClientError, OSError) as error:
+    except ClientError as error:
         raise kopf.PermanentError(str(error)) from error
 
 

@@ -10,6 +10,7 @@ from kubernetes.aio import config
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 
+from goosejobs.clients.depth import decode
 from goosejobs.clients.errors import ClientError, Conflict, Forbidden, NotFound, Rejected, Unavailable
 from goosejobs.model import names
 from goosejobs.model.run import GooseJobRef
@@ -135,7 +136,7 @@ class Kube:
                 f"Kubernetes API: cannot {what}: {_sentence(response.status, raw)}",
                 float(seconds) if seconds.isdigit() else None,
             )
-        return cast("Object", json.loads(raw))
+        return cast("Object", decode(raw))
 
     async def get_goosejob(self, namespace: str, name: str) -> Object:
         """Read one GooseJob.

@@ -71,7 +71,7 @@ class Recipe(Part):
     @property
     def inline_text(self) -> str:
         """The inline recipe as JSON text, which is YAML; what was not written is not in it."""
-        return "" if self.inline is None else self.inline.model_dump_json(exclude_unset=True, indent=2)
+        return "" if self.inline is None else self.inline.model_dump_json(exclude_unset=True)
 
 
 class Parameter(Part):

@@ -14,6 +14,9 @@ from goosejobs.model.reasons import StalledReason
 FRAME = struct.Struct(">I")
 """The length before each message between the child process and its parent."""
 
+MAX_DEPTH = 64
+"""Nested lists and mappings of a recipe; goose stops at 128."""
+
 MAX_PROBLEMS = 20
 """More problems of one recipe than this are counted, not listed."""
 

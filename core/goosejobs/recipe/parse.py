@@ -14,12 +14,10 @@ import yaml
 
 from goosejobs.model.names import MAX_RECIPE_BYTES
 from goosejobs.model.reasons import StalledReason
-from goosejobs.recipe import Problem, RecipeError, quoted
+from goosejobs.recipe import MAX_DEPTH, Problem, RecipeError, quoted
 from goosejobs.recipe.fields import RECIPE, Leaf, Many, Record, Shape, Variants, below
 from goosejobs.recipe.scalars import NotJson, is_null, resolve
 
-MAX_DEPTH = 64
-"""Nested lists and mappings; goose stops at 128."""
 MAX_NODES = 10_000
 """Values, lists and mappings, every use of an alias counted anew."""
 

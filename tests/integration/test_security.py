@@ -1,0 +1,63 @@
+"""Attacks on operator and worker, by whoever may write a GooseJob and by the agent of a run."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from support.objects import Kubectl, Object, apply, get, goosejob, last_run
+from support.rig import Handle
+
+Eventually = Callable[..., Any]
+
+
+def with_inline(name: str, value: str) -> str:
+    """A GooseJob as JSON, whose inline recipe has one more field; Python could not write a deep one."""
+    job = goosejob(name)
+    job["spec"]["recipe"]["inline"]["more"] = "@"
+    return json.dumps(job).replace('"@"', value)
+
+
+async def stalled(kubectl: Kubectl, eventually: Eventually, namespace: str, name: str) -> Object:
+    """Wait for its condition Stalled, asking for that alone: an object may be deeper than Python reads."""
+    path = '-o=jsonpath={.status.conditions[?(@.type=="Stalled")]}'
+    text = await eventually(
+        lambda: kubectl("get", "-n", namespace, "gj", name, path).stdout, timeout=30, message=name
+    )
+    found: Object = json.loads(text)
+    return found
+
+
+@pytest.mark.invariant("I18")
+@pytest.mark.usefixtures("worker")
+async def test_objects_nested_as_deep_as_the_api_server_takes_end_nobody(
+    kubectl: Kubectl, eventually: Eventually, namespace: str, operator: Handle
+) -> None:
+    deep = {
+        "lists": "[" * 9900 + "]" * 9900,
+        "maps": '{"a":' * 4000 + "1" + "}" * 4000,
+        "writable": "[" * 300 + "]" * 300,  # Python reads it, and pydantic does not write it
+    }
+    for name, value in deep.items():
+        kubectl("create", "--validate=false", "-n", namespace, "-f", "-", input=with_inline(name, value))
+    apply(kubectl, namespace, goosejob("good"))
+    run = await eventually(lambda: last_run(get(kubectl, namespace, "good")), timeout=60)
+    assert run["outcome"] == "Succeeded"
+    for name in deep:
+        found = await stalled(kubectl, eventually, namespace, name)
+        assert (found["reason"], "deeper than 64 levels" in found["message"]) == ("InvalidRecipe", True)
+    assert operator.alive
+    kubectl("delete", "-n", namespace, "gj", "--all", "--timeout=30s")
+
+
+async def test_a_large_recipe_does_not_grow_in_the_operator(
+    kubectl: Kubectl, eventually: Eventually, namespace: str, operator: Handle
+) -> None:
+    # As indented text it would have 60 blanks for each of its 600,000 numbers.
+    value = "[" * 60 + ",".join(["1"] * 600_000) + "]" * 60
+    kubectl("create", "--validate=false", "-n", namespace, "-f", "-", input=with_inline("large", value))
+    found = await stalled(kubectl, eventually, namespace, "large")
+    assert (found["reason"], "has 1200" in found["message"]) == ("RecipeTooLarge", True), found
+    assert operator.alive
+    kubectl("delete", "-n", namespace, "gj", "large", "--timeout=30s")
