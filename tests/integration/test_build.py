@@ -1,16 +1,29 @@
 """Building a program, a tiny one, from its pinned sources with the real Go."""
 
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from goosejobs_local.catalog import Binary, GoBuild
+from goosejobs_local.catalog import Binary, Download, GoBuild
 from goosejobs_local.commands import Cancelled, Commands
 from goosejobs_local.make import Maker, Unresolved
 from goosejobs_local.progress import Progress, silent
 
 VERSION = "1.2.3"
+
+
+class Nothing(BaseHTTPRequestHandler):
+    """A server that answers, but has nothing."""
+
+    def do_GET(self) -> None:
+        self.send_error(404)
+
+    do_HEAD = do_GET  # noqa: N815 -- the name that http.server calls
+
+    def log_message(self, *_: object) -> None:
+        """In silence."""
 
 
 @pytest.fixture
@@ -93,6 +106,22 @@ def test_of_two_that_want_the_same_program_one_builds_it_and_the_other_waits(
     texts = [progress.text for progress in seen]
     assert texts.count("waiting for another goosejobs that makes it") == 1
     assert texts.count("built tiny 1.2.3") == 1
+
+
+def test_a_download_that_goes_wrong_is_told_and_the_program_is_built_instead(
+    tmp_path: Path, tiny: Binary
+) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Nothing) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        published = Download(url=f"{address}/tiny", checksum_url=f"{address}/sums")
+        seen: list[Progress] = []
+        one = Maker(tmp_path / "cache", Commands(), seen.append, offline=False)
+        one.make([tiny.model_copy(update={"download": published})])
+        server.shutdown()
+    assert one.place(tiny).exists()
+    told = [progress.text for progress in seen if progress.text.endswith(": building it instead")]
+    assert told == [f"{address}/tiny: HTTP Error 404: Not Found: building it instead"]
 
 
 def test_a_program_that_does_not_compile_is_told_in_the_compilers_words(tmp_path: Path) -> None:
