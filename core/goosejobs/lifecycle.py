@@ -1,6 +1,7 @@
 """Where a GooseJob stands, for display: pure functions that whoever writes the status calls."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,35 @@ from goosejobs.model.spec import GooseJobSpec
 from goosejobs.model.status import GooseJobStatus, Phase
 
 GooseJobObject = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The part of the status that one field manager owns, and applies whole each time.
+
+    Attributes:
+        fields: Top-level fields, as in JSON.
+        counts: Fields of `counts`.
+        conditions: Types of conditions.
+    """
+
+    fields: frozenset[str]
+    counts: frozenset[str]
+    conditions: frozenset[str]
+
+    def of(self, status: GooseJobStatus) -> dict[str, Any]:
+        """This part of a status, as JSON."""
+        whole = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+        part = {name: value for name, value in whole.items() if name in self.fields}
+        part["counts"] = {name: value for name, value in whole["counts"].items() if name in self.counts}
+        ours = [c for c in whole["conditions"] if c["type"] in self.conditions]
+        part["conditions"] = sorted(ours, key=lambda c: str(c["type"]))
+        return part
+
+    def to_write(self, obj: GooseJobObject, status: GooseJobStatus) -> dict[str, Any] | None:
+        """This part of a status; None when the object has it already, so that nothing is to be written."""
+        wanted = self.of(status)
+        return None if wanted == self.of(read_status(obj)) else wanted
 
 
 def rfc3339(moment: datetime) -> str:

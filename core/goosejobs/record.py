@@ -7,7 +7,7 @@ Folding the same news twice changes nothing.
 from datetime import datetime
 from typing import Any
 
-from goosejobs.lifecycle import GooseJobObject, next_schedule_time, phase, read_spec, read_status
+from goosejobs.lifecycle import GooseJobObject, Share, next_schedule_time, phase, read_spec, read_status
 from goosejobs.model.reasons import Outcome
 from goosejobs.model.run import RecordRequest, RunInfo, Trigger
 from goosejobs.model.status import (
@@ -27,21 +27,24 @@ _CUT = "… (cut)"
 _COUNTER = {Outcome.SUCCEEDED: "succeeded", Outcome.KILLED: "killed"}
 _CONDITION = {Outcome.SUCCEEDED: "True", Outcome.FAILED: "False", Outcome.KILLED: "False"}
 _DEFAULT_HISTORY = 3
-_OWNED = frozenset(
-    {
-        "phase",
-        "nextScheduleTime",
-        "lastScheduleTime",
-        "lastSuccessfulTime",
-        "lastFailureTime",
-        "completionTime",
-        "active",
-        "lastRun",
-        "recentRuns",
-    }
-)
-_OWNED_COUNTS = ("succeeded", "failed", "killed", "consecutiveFailures")
 _OWNED_CONDITION = "LastRunSucceeded"
+_SHARE = Share(
+    fields=frozenset(
+        {
+            "phase",
+            "nextScheduleTime",
+            "lastScheduleTime",
+            "lastSuccessfulTime",
+            "lastFailureTime",
+            "completionTime",
+            "active",
+            "lastRun",
+            "recentRuns",
+        }
+    ),
+    counts=frozenset({"succeeded", "failed", "killed", "consecutiveFailures"}),
+    conditions=frozenset({_OWNED_CONDITION}),
+)
 
 
 def announced(
@@ -197,13 +200,4 @@ def _owned(obj: GooseJobObject, status: GooseJobStatus, now: datetime) -> dict[s
     """Everything that the worker's manager owns, as JSON; None when it is what the object has."""
     status.phase = phase(obj, status)
     status.next_schedule_time = next_schedule_time(obj, now)
-    wanted = _plain(status)
-    return None if wanted == _plain(read_status(obj)) else wanted
-
-
-def _plain(status: GooseJobStatus) -> dict[str, Any]:
-    whole = status.model_dump(mode="json", by_alias=True, exclude_none=True)
-    plain = {name: value for name, value in whole.items() if name in _OWNED}
-    plain["counts"] = {name: whole["counts"][name] for name in _OWNED_COUNTS}
-    plain["conditions"] = [c for c in whole["conditions"] if c["type"] == _OWNED_CONDITION]
-    return plain
+    return _SHARE.to_write(obj, status)

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from goosejobs.clients.kube import Object
-from goosejobs.lifecycle import next_schedule_time, phase, read_status
+from goosejobs.lifecycle import Share, next_schedule_time, phase, read_status
 from goosejobs.model import names
 from goosejobs.model.reasons import ReadyReason
 from goosejobs.model.spec import GooseJobSpec
@@ -20,10 +20,13 @@ from goosejobs_operator.observe import Observation
 from goosejobs_operator.schedule import foreign_pause, schedule_id
 
 OWNED_CONDITIONS = frozenset({"Ready", "Reconciling", "Stalled", "Suspended", "WorkersAvailable"})
-_OWNED_FIELDS = frozenset(
-    {"observedGeneration", "phase", "displaySchedule", "scheduleId", "recipeDigest", "nextScheduleTime"}
+_SHARE = Share(
+    fields=frozenset(
+        {"observedGeneration", "phase", "displaySchedule", "scheduleId", "recipeDigest", "nextScheduleTime"}
+    ),
+    counts=frozenset({"skipped", "missed"}),
+    conditions=OWNED_CONDITIONS,
 )
-_OWNED_COUNTS = ("skipped", "missed")
 _MAX_DISPLAY = 512
 _MAX_MESSAGE = 4096
 
@@ -195,14 +198,4 @@ def _owned(obj: Object, status: GooseJobStatus, now: datetime) -> dict[str, Any]
     paused = any(c.type == "Suspended" and c.status == "True" for c in status.conditions)
     fires = status.schedule_id is not None and not paused
     status.next_schedule_time = next_schedule_time(obj, now) if fires else ""
-    wanted = _plain(status)
-    return None if wanted == _plain(read_status(obj)) else wanted
-
-
-def _plain(status: GooseJobStatus) -> dict[str, Any]:
-    whole = status.model_dump(mode="json", by_alias=True, exclude_none=True)
-    plain = {name: value for name, value in whole.items() if name in _OWNED_FIELDS}
-    plain["counts"] = {name: whole["counts"][name] for name in _OWNED_COUNTS}
-    ours = [c for c in whole["conditions"] if c["type"] in OWNED_CONDITIONS]
-    plain["conditions"] = sorted(ours, key=lambda c: str(c["type"]))
-    return plain
+    return _SHARE.to_write(obj, status)
