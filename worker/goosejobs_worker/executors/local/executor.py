@@ -100,7 +100,7 @@ class LocalExecutor:
             environment=goose_environment(
                 os.environ,
                 home=place.home,
-                path_root=self._workspace.goose,
+                path_root=place.goose,
                 job_id=f"{request.goosejob.namespace}/{request.goosejob.name}",
                 max_turns=turns,
                 extra=settings.pass_env,

@@ -27,11 +27,14 @@ class Place:
         recipe: The prepared recipe, for goose's user only. Not below `home`: goose offers recipes it finds in
             its working directory to the model.
         home: goose's home and working directory, empty at first.
+        goose: Where goose keeps its config, data and state. Only the sessions stay: what an agent writes into
+            goose's configuration would else be done in all later runs, whoever they belong to.
     """
 
     directory: Path
     recipe: Path
     home: Path
+    goose: Path
 
 
 class Workspace:
@@ -43,7 +46,7 @@ class Workspace:
     """
 
     def __init__(self, data_dir: Path, user: tuple[int, int] | None) -> None:
-        self.goose = data_dir / "goose"
+        self._sessions = data_dir / "goose" / "data" / "sessions"
         self._attempts = data_dir / "attempts"
         self._user = user
 
@@ -55,9 +58,10 @@ class Workspace:
         """
         try:
             # Others may pass through to what is theirs, but look at nothing.
-            self._attempts.mkdir(parents=True, exist_ok=True, mode=0o711)
-            self.goose.mkdir(exist_ok=True, mode=0o700)
-            self._give(self.goose)
+            for folder in (self._attempts, self._sessions.parents[1], self._sessions.parent):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o711)
+            self._sessions.mkdir(exist_ok=True, mode=0o700)
+            self._give(self._sessions)
             self._remove_old()
         except OSError as error:
             raise Unusable(f"GOOSEJOBS_DATA_DIR: cannot use {error.filename}: {error.strerror}") from error
@@ -78,12 +82,17 @@ class Workspace:
             OSError: No space, no permission.
         """
         directory = Path(tempfile.mkdtemp(prefix="attempt-", dir=self._attempts))
-        place = Place(directory, directory / "recipe" / "recipe.yaml", directory / "home")
-        for folder in (place.recipe.parent, place.home):
+        place = Place(
+            directory, directory / "recipe" / "recipe.yaml", directory / "home", directory / "goose"
+        )
+        folders = (place.recipe.parent, place.home, place.goose / "data", place.goose)
+        for folder in reversed(folders):
             folder.mkdir(mode=0o700)
+        (place.goose / "data" / "sessions").symlink_to(self._sessions)
         place.recipe.write_text(recipe, encoding="utf-8")
         place.recipe.chmod(0o600)
-        for path in (directory, place.recipe.parent, place.recipe, place.home):
+        # From the inside out: in a folder that is goose's user's, another run could put a link in our way.
+        for path in (place.recipe, *folders, directory):
             self._give(path)
         return place
 
@@ -93,7 +102,7 @@ class Workspace:
 
     def _give(self, path: Path) -> None:
         if self._user is not None:
-            os.chown(path, *self._user)
+            os.chown(path, *self._user, follow_symlinks=False)
 
     def _remove_old(self) -> None:
         for directory in self._attempts.glob("attempt-*"):
