@@ -119,6 +119,11 @@ def ref_of(obj: Object) -> GooseJobRef:
     return GooseJobRef(namespace=meta["namespace"], name=meta["name"], uid=meta["uid"])
 
 
+def _is_own(ref: GooseJobRef, run: ActiveRun) -> bool:
+    """Whether its workflow is a run of this GooseJob: whoever may edit a status may not end others' runs."""
+    return names.is_of(run.workflow_id, ref.namespace, ref.name, ref.uid)
+
+
 def has_run(status: GooseJobStatus) -> bool:
     """Whether the one run of a `runOnce` GooseJob is on record: then it never starts again."""
     recorded = (*status.recent_runs, *((status.last_run,) if status.last_run else ()))
@@ -208,6 +213,9 @@ class Observer:
         """The runs in `status.active` whose workflow cannot record them any more."""
         gone = []
         for run in read_status(seen.obj).active:
+            if not _is_own(seen.ref, run):
+                gone.append(GoneRun(run=run, state=None))
+                continue
             state = await self._temporal.run_state(run.workflow_id)
             if not (state and state.open) and not await self._will_be_told(run):
                 gone.append(GoneRun(run=run, state=state))
@@ -234,7 +242,7 @@ class Observer:
     def _suspects(self, seen: Observation, schedule: Described | None) -> set[str]:
         """Runs that Temporal's index may not show yet."""
         ref = seen.ref
-        known = {run.workflow_id for run in read_status(seen.obj).active}
+        known = {run.workflow_id for run in read_status(seen.obj).active if _is_own(ref, run)}
         known.add(names.once_workflow_id(ref.namespace, ref.name, ref.uid))
         return known | set(schedule.workflow_ids if schedule else ())
 

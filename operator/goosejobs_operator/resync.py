@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from goosejobs.clients.errors import ClientError, NotFound
 from goosejobs.clients.kube import Object
+from goosejobs.model import names
 from goosejobs_operator import metrics
 from goosejobs_operator.backend import Backend
 from goosejobs_operator.health import Pulse, version_number
@@ -167,14 +168,14 @@ class Resync:
 
     async def _is_orphan(self, found: Found) -> bool:
         """Whether its GooseJob is gone, in a namespace that we serve; it may be younger than our list."""
-        _, namespace, name, uid, *_ = [*found.id.split("/"), "", "", ""]
-        if uid != found.uid or not self._serves(namespace):
+        _, namespace, name, *_ = [*found.id.split("/"), "", ""]
+        if not names.is_of(found.id, namespace, name, found.uid) or not self._serves(namespace):
             return False
         try:
             obj = await self._kube.get_goosejob(namespace, name)
         except NotFound:
             return True
-        return bool(obj["metadata"]["uid"] != uid)
+        return bool(obj["metadata"]["uid"] != found.uid)
 
     def _serves(self, namespace: str) -> bool:
         return self._namespaces == [None] or namespace in self._namespaces

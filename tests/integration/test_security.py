@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from temporalio.client import Client, WorkflowExecutionStatus
 
-from support.objects import Kubectl, Object, apply, get, goosejob, last_run
+from goosejobs.model import names
+from support.objects import Kubectl, Object, apply, get, goosejob, is_true, last_run
 from support.rig import Handle
 
 Eventually = Callable[..., Any]
@@ -90,3 +92,25 @@ async def test_what_an_agent_does_to_gooses_configuration_ends_with_its_run(
     run = await eventually(lambda: last_run(get(kubectl, namespace, "victim")), timeout=60)
     assert (run["outcome"], run["message"]) == ("Succeeded", "")
     assert not trace.exists()
+
+
+@pytest.mark.usefixtures("operator")
+async def test_a_status_edited_by_hand_ends_nobody_elses_run(
+    kubectl: Kubectl, eventually: Eventually, namespace: str, temporal_address: str
+) -> None:
+    nobody: Object = {"execution": {"pool": "nobody"}}
+    apply(kubectl, namespace, goosejob("victim", **nobody), goosejob("thief", schedule="@yearly", **nobody))
+    victim, thief = [
+        await eventually(lambda n=name: (o := get(kubectl, namespace, n)) and is_true(o, "Ready") and o)
+        for name in ("victim", "thief")
+    ]
+    workflow_id = names.once_workflow_id(namespace, "victim", victim["metadata"]["uid"])
+    run = {"id": "x", "workflowId": workflow_id, "trigger": "Once", "startTime": "2026-01-01T00:00:00Z"}
+    claim = json.dumps({"status": {"active": [run]}})
+    kubectl("patch", "-n", namespace, "gj", "thief", "--subresource=status", "--type=merge", "-p", claim)
+    kubectl("delete", "-n", namespace, "gj", "thief", "--timeout=30s")
+    assert names.FINALIZER in thief["metadata"]["finalizers"]  # so the operator had its look
+    temporal = await Client.connect(temporal_address)
+    handle = temporal.get_workflow_handle(workflow_id)
+    assert (await handle.describe()).status is WorkflowExecutionStatus.RUNNING
+    assert "CANCEL_REQUESTED" not in str((await handle.fetch_history()).events)

@@ -38,6 +38,12 @@ def once_workflow_id(namespace: str, name: str, uid: str) -> str:
     return f"{schedule_id(namespace, name, uid)}/{ONCE_RUN_ID}"
 
 
+def is_of(id_: str, namespace: str, name: str, uid: str) -> bool:
+    """Whether a schedule's or a workflow's id is one that only this GooseJob's have."""
+    stem = schedule_id(namespace, name, uid)  # Temporal adds `-` and the due time to it for each run
+    return id_ == stem or id_.startswith((f"{stem}-", f"{stem}/"))
+
+
 def record_workflow_id(run_workflow_id: str) -> str:
     """The workflow that tells a run's end when the run itself could not wait for the API server."""
     return f"{run_workflow_id}/record"
