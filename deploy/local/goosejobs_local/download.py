@@ -27,18 +27,20 @@ class DownloadFailed(Exception):
     """A file could not be had, or is not what it should be; str() is a sentence."""
 
 
-def official(binary: Binary, target: Path, report: Report) -> bool:
+def official(binary: Binary, target: Path, commands: Commands, report: Report) -> bool:
     """Fetch a binary from where its project publishes it, if that can be reached at all.
 
     Args:
         binary: Which.
         target: The file to write; its directory exists.
+        commands: Its `cancel` ends this, too.
         report: Told about every megabyte.
 
     Returns:
         Whether it was fetched; False when the host does not answer within three seconds.
 
     Raises:
+        Cancelled: `commands.cancel` was called.
         DownloadFailed: It answers, but the file is missing or does not match its checksum.
     """
     if binary.download is None:
@@ -62,7 +64,7 @@ def official(binary: Binary, target: Path, report: Report) -> bool:
                 fname=f"{target.name}.download",
                 path=target.parent,
                 downloader=pooch.HTTPDownloader(
-                    progressbar=_Bar(binary.name, report), timeout=_STALL_SECONDS, chunk_size=_CHUNK
+                    progressbar=_Bar(binary.name, commands, report), timeout=_STALL_SECONDS, chunk_size=_CHUNK
                 ),
             )
         )
@@ -189,12 +191,13 @@ def _open(url: str, method: str, timeout: float) -> http.client.HTTPResponse:
 class _Bar:
     """Gives pooch's progress (the interface of a tqdm bar) to a Report, a megabyte at a time."""
 
-    def __init__(self, task: str, report: Report) -> None:
+    def __init__(self, task: str, commands: Commands, report: Report) -> None:
         self.total: float = 0
-        self._task, self._report, self._bytes = task, report, 0
+        self._task, self._commands, self._report, self._bytes = task, commands, report, 0
 
     def update(self, count: int) -> None:
-        """So many bytes more."""
+        """So many bytes more; the place to stop, if we are told to."""
+        self._commands.check()
         before, self._bytes = self._bytes, self._bytes + count
         if before // _CHUNK != self._bytes // _CHUNK:
             self._report(

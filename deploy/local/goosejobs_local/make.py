@@ -81,7 +81,7 @@ class Maker:
         with self._making([binary]) as (missing, part):
             try:
                 for _ in missing:
-                    if not download.official(binary, part / binary.name, self._report):
+                    if not download.official(binary, part / binary.name, self._commands, self._report):
                         return False
                     self._keep(binary, part / binary.name, "downloaded")
                     self._report(Progress(binary.name, f"downloaded {binary.version}", finished=True))

@@ -14,6 +14,7 @@ import pytest
 
 from goosejobs_local import download
 from goosejobs_local.catalog import Binary, Download
+from goosejobs_local.commands import Cancelled, Commands
 from goosejobs_local.download import DownloadFailed
 from goosejobs_local.progress import Progress, silent
 
@@ -80,7 +81,7 @@ def tarball(name: str, content: bytes) -> bytes:
 def test_a_program_is_fetched_and_can_be_run(folder: Path, server: str, tmp_path: Path) -> None:
     publish(folder, "thing", CONTENT)
     seen: list[Progress] = []
-    assert download.official(thing(server, "thing"), tmp_path / "thing", seen.append)
+    assert download.official(thing(server, "thing"), tmp_path / "thing", Commands(), seen.append)
     assert (tmp_path / "thing").read_bytes() == CONTENT
     assert (tmp_path / "thing").stat().st_mode & 0o111 == 0o111
     assert any(progress.unit == "MB" and progress.done for progress in seen)
@@ -89,7 +90,7 @@ def test_a_program_is_fetched_and_can_be_run(folder: Path, server: str, tmp_path
 def test_a_program_is_taken_out_of_its_archive(folder: Path, server: str, tmp_path: Path) -> None:
     publish(folder, "thing.tar.gz", tarball("thing-1.2.3/thing", CONTENT))
     binary = thing(server, "thing.tar.gz", member="thing-{version}/thing")
-    assert download.official(binary, tmp_path / "thing", silent)
+    assert download.official(binary, tmp_path / "thing", Commands(), silent)
     assert (tmp_path / "thing").read_bytes() == CONTENT
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["thing"]
 
@@ -97,29 +98,39 @@ def test_a_program_is_taken_out_of_its_archive(folder: Path, server: str, tmp_pa
 def test_an_archive_without_the_program_is_refused(folder: Path, server: str, tmp_path: Path) -> None:
     publish(folder, "thing.tar.gz", tarball("other", CONTENT))
     with pytest.raises(DownloadFailed, match="cannot be unpacked"):
-        download.official(thing(server, "thing.tar.gz", member="thing"), tmp_path / "thing", silent)
+        download.official(
+            thing(server, "thing.tar.gz", member="thing"), tmp_path / "thing", Commands(), silent
+        )
 
 
 def test_a_file_with_another_checksum_is_refused(folder: Path, server: str, tmp_path: Path) -> None:
     publish(folder, "thing", CONTENT, checksum="0" * 64)
     with pytest.raises(DownloadFailed, match="hash"):
-        download.official(thing(server, "thing"), tmp_path / "thing", silent)
+        download.official(thing(server, "thing"), tmp_path / "thing", Commands(), silent)
     assert not (tmp_path / "thing").exists()
 
 
 def test_a_file_that_is_not_there_is_an_error(folder: Path, server: str, tmp_path: Path) -> None:
     publish(folder, "other", CONTENT)
     with pytest.raises(DownloadFailed, match="does not name thing"):
-        download.official(thing(server, "thing"), tmp_path / "thing", silent)
+        download.official(thing(server, "thing"), tmp_path / "thing", Commands(), silent)
+
+
+def test_a_download_can_be_interrupted(folder: Path, server: str, tmp_path: Path) -> None:
+    publish(folder, "thing", CONTENT)
+    commands = Commands()
+    with pytest.raises(Cancelled):
+        download.official(thing(server, "thing"), tmp_path / "thing", commands, lambda _: commands.cancel())
+    assert [path.name for path in tmp_path.iterdir()] == ["served"]
 
 
 def test_a_host_that_does_not_answer_is_not_an_error(tmp_path: Path) -> None:
-    assert not download.official(thing("http://127.0.0.1:1", "thing"), tmp_path / "thing", silent)
+    assert not download.official(thing("http://127.0.0.1:1", "thing"), tmp_path / "thing", Commands(), silent)
 
 
 def test_only_https_is_asked_outside_this_machine(tmp_path: Path) -> None:
     with pytest.raises(DownloadFailed, match="not an https:// address"):
-        download.official(thing("http://example.com", "thing"), tmp_path / "thing", silent)
+        download.official(thing("http://example.com", "thing"), tmp_path / "thing", Commands(), silent)
 
 
 @pytest.mark.parametrize(
