@@ -18,7 +18,7 @@ class OperatorSettings(Settings):
     """The operator's settings."""
 
     resync_seconds: float = Field(
-        default=300, ge=1, description="How often everything is looked at again, to repair drift."
+        default=600, ge=1, description="How often everything is looked at again, to repair drift."
     )
     workers: int = Field(default=16, ge=1, le=256, description="GooseJobs that are reconciled at one time.")
     lease_name: str = Field(
