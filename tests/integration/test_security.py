@@ -1,6 +1,9 @@
 """Attacks on operator and worker, by whoever may write a GooseJob and by the agent of a run."""
 
 import json
+import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -114,3 +117,48 @@ async def test_a_status_edited_by_hand_ends_nobody_elses_run(
     handle = temporal.get_workflow_handle(workflow_id)
     assert (await handle.describe()).status is WorkflowExecutionStatus.RUNNING
     assert "CANCEL_REQUESTED" not in str((await handle.fetch_history()).events)
+
+
+KUBECONFIG = """
+current-context: c
+contexts: [{name: c, context: {cluster: c, user: u}}]
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}]
+"""
+SECRET = "not-for-anybodys-log-1"
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("KUBECONFIG", f'{KUBECONFIG}users: [{{name: u, user: {{token: "{SECRET}\n'),
+        ("KUBECONFIG", f"{KUBECONFIG}users: [{{name: u, user: {{client-key-data: {SECRET}}}}}]\n"),
+        ("KUBECONFIG", f"- {SECRET}\n"),
+        ("TEMPORAL_CONFIG_FILE", f'[profile.default]\napi_key = "{SECRET}\n'),
+    ],
+)
+@pytest.mark.parametrize("side", ["goosejobs_operator", "goosejobs_worker"])
+def test_a_configuration_that_cannot_be_read_is_not_quoted(
+    tmp_path: Path, kubeconfig: Path, side: str, variable: str, text: str
+) -> None:
+    (tmp_path / "file").write_text(text)
+    ended = subprocess.run(
+        [sys.executable, "-m", side],
+        env={
+            "PATH": os.environ["PATH"],
+            "KUBECONFIG": str(kubeconfig),
+            variable: str(tmp_path / "file"),
+            "GOOSEJOBS_HEALTH_ADDRESS": "127.0.0.1:0",
+            "GOOSEJOBS_GOOSE": "/bin/true",
+            "GOOSEJOBS_DATA_DIR": str(tmp_path / "data"),
+            "GOOSEJOBS_RUN_AS_UID": str(os.getuid()),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    said = ended.stdout + ended.stderr
+    assert ended.returncode == 1
+    assert ("KUBECONFIG" if variable == "KUBECONFIG" else "Temporal: bad client configuration") in said
+    assert SECRET not in said
+    assert "Traceback" not in said

@@ -76,6 +76,10 @@ class Kube:
             raise Rejected(
                 f"Kubernetes API: no configuration ({error}); run inside a cluster, or set KUBECONFIG"
             ) from error
+        except Exception as error:  # the library checks nothing that it reads, and quotes it
+            raise Rejected(
+                f"Kubernetes API: KUBECONFIG names a file that is no kubeconfig ({type(error).__name__})"
+            ) from error
         return cls(ApiClient(configuration=settings), request_timeout)
 
     async def close(self) -> None:

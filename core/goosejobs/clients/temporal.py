@@ -61,7 +61,7 @@ async def connect(runtime: Runtime | None = None, *, lazy: bool = False) -> Clie
     try:
         settings = ClientConfig.load_client_connect_config()
     except (ValueError, RuntimeError, OSError) as error:
-        raise Rejected(f"Temporal: bad client configuration: {error}") from error
+        raise Rejected(f"Temporal: bad client configuration: {_unquoted(str(error))}") from error
     settings.setdefault("target_host", "localhost:7233")
     try:
         return await Client.connect(
@@ -69,6 +69,11 @@ async def connect(runtime: Runtime | None = None, *, lazy: bool = False) -> Clie
         )
     except (RuntimeError, OSError, RPCError) as error:
         raise Unavailable(f"Temporal: cannot connect to {settings['target_host']}: {error}") from error
+
+
+def _unquoted(message: str) -> str:
+    """A TOML error without the line of the file that it shows, which may hold the API key."""
+    return " ".join(line.strip() for line in message.splitlines() if "|" not in line)
 
 
 async def ensure_search_attribute(client: Client) -> None:
