@@ -15,7 +15,6 @@ from bench.rows import NotMeasured, Row, median
 from goosejobs_local import local, platform, sides
 from goosejobs_local.resolve import Resolver
 from goosejobs_local.state import load
-from goosejobs_worker.goose.command import goose_command, goose_environment
 
 UP_AIM_SECONDS = 15.0
 AGAIN_AIM_SECONDS = 1.0
@@ -106,16 +105,25 @@ def _hello(home: Path) -> float:
 
 
 def _goose(home: Path) -> float:
-    """Seconds of the same run by goose alone, called as the worker calls it."""
+    """Seconds of the same run by goose alone."""
     place = home / "bench"
     place.mkdir()
     recipe = place / "recipe.yaml"
     recipe.write_text(json.dumps(yaml.safe_load(_HELLO.read_text())["spec"]["recipe"]["inline"]))
     model = sides.stub_provider(load(home / platform.STATE).parts["model"].address)
-    path_root, turns = home / "bench" / "goose", 10
-    environment = goose_environment(model, home=place, path_root=path_root, job_id="bench", max_turns=turns)
+    environment = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(place),
+        "GOOSE_PATH_ROOT": str(place / "goose"),
+        "GOOSE_DISABLE_KEYRING": "1",
+        "GOOSE_DISABLE_SESSION_NAMING": "true",
+        "GOOSE_TELEMETRY_ENABLED": "false",
+        **model,
+    }
     goose = Resolver().resolve(["goose"])["goose"].path
-    return _command(goose_command(goose, recipe, "bench", max_turns=turns), environment)
+    return _command(
+        [str(goose), "run", f"--recipe={recipe}", "--quiet", "--output-format=stream-json"], environment
+    )
 
 
 def _command(argv: list[str], environment: Mapping[str, str] | None = None) -> float:

@@ -277,6 +277,7 @@ async def run_goose(goose: Path, scenario: Scenario, stub: Stub, folder: Path) -
             environment(scenario, stub),
             home=folder,
             path_root=scenario.path_root or folder / "goose",
+            temporary=folder,
             job_id="team-a/test",
             max_turns=scenario.max_turns,
             model=scenario.model,

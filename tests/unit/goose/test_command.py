@@ -12,6 +12,7 @@ def environment(base: dict[str, str], *extra: str, provider: str | None = None) 
         base,
         home="/run/home",
         path_root="/run/goose",
+        temporary="/run/tmp",
         job_id="team-a/x",
         max_turns=7,
         provider=provider,
@@ -58,6 +59,7 @@ def test_the_environment_is_ours_whatever_the_worker_has() -> None:
     assert environment(worker) == {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "HOME": "/run/home",
+        "TMPDIR": "/run/tmp",
         "GOOSE_PATH_ROOT": "/run/goose",
         "GOOSE_JOB_ID": "team-a/x",
         "GOOSE_MAX_TURNS": "7",

@@ -76,6 +76,7 @@ def goose_environment(
     *,
     home: str | PurePath,
     path_root: str | PurePath,
+    temporary: str | PurePath,
     job_id: str,
     max_turns: int,
     provider: str | None = None,
@@ -88,6 +89,7 @@ def goose_environment(
         base: The worker's environment; only `PASSED_ON` and `extra` of it are kept, never `WITHHELD`.
         home: The run's temporary home.
         path_root: Where goose keeps its config, data and state.
+        temporary: Where goose and its tools put temporary files: goose leaves long outputs of tools there.
         job_id: Which GooseJob this is, for tools to see (GOOSE_JOB_ID, as the old temporal-service set it).
         max_turns: As in `goose_command`.
         provider: `spec.model.provider`, which wins over the worker's GOOSE_PROVIDER.
@@ -98,6 +100,7 @@ def goose_environment(
     kept = {k: v for k, v in base.items() if _matches(k, allowed) and not _matches(k, WITHHELD)}
     ours = {
         "HOME": str(home),
+        "TMPDIR": str(temporary),
         "GOOSE_PATH_ROOT": str(path_root),
         "GOOSE_JOB_ID": job_id,
         "GOOSE_MAX_TURNS": str(max_turns),

@@ -101,6 +101,7 @@ class LocalExecutor:
                 os.environ,
                 home=place.home,
                 path_root=place.goose,
+                temporary=place.temporary,
                 job_id=f"{request.goosejob.namespace}/{request.goosejob.name}",
                 max_turns=turns,
                 extra=settings.pass_env,

@@ -29,12 +29,14 @@ class Place:
         home: goose's home and working directory, empty at first.
         goose: Where goose keeps its config, data and state. Only the sessions stay: what an agent writes into
             goose's configuration would else be done in all later runs, whoever they belong to.
+        temporary: For temporary files.
     """
 
     directory: Path
     recipe: Path
     home: Path
     goose: Path
+    temporary: Path
 
 
 class Workspace:
@@ -83,9 +85,13 @@ class Workspace:
         """
         directory = Path(tempfile.mkdtemp(prefix="attempt-", dir=self._attempts))
         place = Place(
-            directory, directory / "recipe" / "recipe.yaml", directory / "home", directory / "goose"
+            directory,
+            recipe=directory / "recipe" / "recipe.yaml",
+            home=directory / "home",
+            goose=directory / "goose",
+            temporary=directory / "tmp",
         )
-        folders = (place.recipe.parent, place.home, place.goose / "data", place.goose)
+        folders = (place.recipe.parent, place.home, place.temporary, place.goose / "data", place.goose)
         for folder in reversed(folders):
             folder.mkdir(mode=0o700)
         (place.goose / "data" / "sessions").symlink_to(self._sessions)
