@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goosejobs.model.names import MAX_RECIPE_BYTES
-from goosejobs.recipe import RecipeError
-from goosejobs.recipe.parse import MAX_DEPTH, MAX_NODES, parse
+from goosejobs.recipe import MAX_DEPTH, RecipeError
+from goosejobs.recipe.parse import MAX_NODES, parse
 
 SCALARS: dict[str, Any] = yaml.safe_load(
     (Path(__file__).parents[2] / "data/recipes/scalars.yaml").read_text()
