@@ -29,6 +29,9 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
     """Set kopf up, then start everything else; the watches begin after it."""
     settings.posting.enabled = False
     settings.persistence.finalizer = f"kopf.{names.GROUP}/unused"
+    # By default it reads annotations, which anybody may write, and gives an object up over a malformed one.
+    settings.persistence.diffbase_storage = kopf.StatusDiffBaseStorage()
+    settings.persistence.progress_storage = kopf.StatusProgressStorage()
     settings.scanning.disabled = True  # it would need the right to watch all CRDs and namespaces
     settings.watching.chunk_size = 500
     settings.watching.server_timeout = 300

@@ -97,6 +97,28 @@ async def test_what_an_agent_does_to_gooses_configuration_ends_with_its_run(
     assert not trace.exists()
 
 
+@pytest.mark.usefixtures("operator", "worker")
+async def test_malformed_annotations_and_a_nonsensical_status_disturb_nothing(
+    kubectl: Kubectl, eventually: Eventually, namespace: str
+) -> None:
+    job = goosejob("odd", schedule="@every 2s", concurrencyPolicy="Allow")
+    kopf = "kopf.zalando.org/"
+    job["metadata"]["annotations"] = {f"{kopf}last-handled-configuration": "{", f"{kopf}goosejob": "["}
+    apply(kubectl, namespace, job)
+    await eventually(lambda: is_true(get(kubectl, namespace, "odd"), "Ready"), timeout=30)
+    run = {"id": "", "workflowId": "", "trigger": "Once", "startTime": "2026-01-01T00:00:00+23:59"}
+    nonsense = {"nextScheduleTime": "soon", "active": [run], "scheduleId": "x", "recentRuns": []}
+    claim = json.dumps({"status": nonsense})
+    kubectl("patch", "-n", namespace, "gj", "odd", "--subresource=status", "--type=merge", "-p", claim)
+
+    def served() -> bool:
+        status = get(kubectl, namespace, "odd")["status"]
+        ran = (status.get("lastRun") or {}).get("outcome") == "Succeeded"
+        return ran and status["nextScheduleTime"][:2] == "20" and all(r["id"] for r in status["active"])
+
+    await eventually(served, timeout=60)
+
+
 @pytest.mark.usefixtures("operator")
 async def test_a_status_edited_by_hand_ends_nobody_elses_run(
     kubectl: Kubectl, eventually: Eventually, namespace: str, temporal_address: str

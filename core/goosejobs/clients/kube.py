@@ -239,7 +239,13 @@ def object_path(api: str, plural: str, namespace: str | None = None, name: str |
         plural: The kind's plural.
         namespace: None: of the cluster.
         name: None: all.
+
+    Raises:
+        NotFound: No object can have this name.
     """
+    for given in (namespace, name):
+        if given in {"", ".", ".."}:  # the HTTP client takes these out: another object's path is left
+            raise NotFound(f'Kubernetes API: nothing can be called "{given}"')
     parts = [*(("namespaces", namespace) if namespace else ()), plural, *((name,) if name else ())]
     return "/".join([api, *(quote(part, safe="") for part in parts)])
 
