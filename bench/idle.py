@@ -24,6 +24,7 @@ from bench.ground import Ground, ended, grounds, until
 from bench.objects import goosejob, manifest
 from bench.rows import NotMeasured, Row
 from bench.usage import Usage, usage
+from goosejobs_operator.settings import OperatorSettings
 
 READY_AIM_SECONDS = 90.0
 CPU_AIM_PERCENT = 1.0
