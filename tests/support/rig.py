@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,15 +167,16 @@ class Rig:
 
     def model(self) -> Handle:
         """The stub model, one for all tests of this platform."""
-        return self._share(sides.model(self.platform.port("model")))
+        return self._share(lambda: sides.model(self.platform.port("model")))
 
     def operator(self) -> Handle:
         """The operator that tests of this platform share."""
-        return self._share(sides.operator(self.platform.port("operator"), self._connection))
+        return self._share(lambda: sides.operator(self.platform.port("operator"), self._connection))
 
     def worker(self) -> Handle:
         """The worker of the pool `default` that tests of this platform share."""
-        return self._share(self._worker("worker", self.platform.port("worker"), {}))
+        model = self.model().address
+        return self._share(lambda: self._worker("worker", self.platform.port("worker"), model, {}))
 
     def start_operator(self, *, wait: bool = True, **env: str) -> Handle:
         """Start an operator for one test.
@@ -197,10 +198,10 @@ class Rig:
             env: Environment variables for it.
         """
         name = self._unique("worker")
-        part = self._worker(name, self._port(name), {"GOOSEJOBS_POOL": pool, **env})
+        part = self._worker(name, self._port(name), self.model().address, {"GOOSEJOBS_POOL": pool, **env})
         return self._start(dataclasses.replace(part, name=name), wait)
 
-    def _worker(self, name: str, port: int, env: dict[str, str]) -> Part:
+    def _worker(self, name: str, port: int, model: str, env: dict[str, str]) -> Part:
         recipes = self.home / "recipes"
         recipes.mkdir(exist_ok=True)
         return sides.worker(
@@ -209,12 +210,19 @@ class Rig:
             goose=goose(self.home),
             data=self.home / "worker" / name,
             recipes=recipes,
-            **{**sides.stub_provider(self.model().address), **env},
+            **{**sides.stub_provider(model), **env},
         )
 
-    def _share(self, part: Part) -> Handle:
+    def _share(self, make: Callable[[], Part]) -> Handle:
+        """Start a part unless it runs.
+
+        Args:
+            make: Called when no other process of this session changes the state: only then is it known
+                whether the part has a port already. Another port would be another command, hence a restart.
+        """
         with platform.lock(self.home):
             self.platform.refresh()
+            part = make()
             self.platform.converge([part])
         handle = self.server(part.name)
         if handle not in live:
