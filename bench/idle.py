@@ -29,7 +29,7 @@ from goosejobs_operator.settings import OperatorSettings
 READY_AIM_SECONDS = 90.0
 CPU_AIM_PERCENT = 1.0
 MEMORY_AIM_MB = 200.0
-RESYNC_SECONDS = 600.0
+RESYNC_SECONDS = float(OperatorSettings.model_fields["resync_seconds"].default)
 """The operator's own default. A shorter measurement has a shorter one, so that it sees a resync, too."""
 
 _NEXT_YEAR = "0 0 1 1 *"
