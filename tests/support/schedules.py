@@ -28,7 +28,9 @@ async def schedule(client: Client, id_: str) -> Schedule | None:
     """The schedule as the server tells it; None when there is none."""
     try:
         found = await client.workflow_service.describe_schedule(
-            DescribeScheduleRequest(namespace=client.namespace, schedule_id=id_), timeout=timedelta(seconds=5)
+            DescribeScheduleRequest(namespace=client.namespace, schedule_id=id_),
+            retry=True,  # a server that is busy says so
+            timeout=timedelta(seconds=5),
         )
     except RPCError as error:
         if error.status == RPCStatusCode.NOT_FOUND:

@@ -14,6 +14,7 @@ import yaml
 
 from goosejobs_local.parts import Part
 from goosejobs_local.pki import Pki
+from goosejobs_local.state import write_whole
 
 PORTS = ("etcd", "etcd-peer", "kube-apiserver", "kube-controller-manager")
 BINARIES = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
@@ -77,9 +78,8 @@ class ControlPlane:
             certificates.create(self.pki, _CLIENTS)
         for user in _CLIENTS:
             path = self.kubeconfig if user == "admin" else self.home / f"{user}.kubeconfig"
-            path.touch(mode=0o600)
-            path.write_text(yaml.safe_dump(self._kubeconfig(user), sort_keys=False))
-        self._audit_policy.write_text(json.dumps(_AUDIT_POLICY))
+            write_whole(path, yaml.safe_dump(self._kubeconfig(user), sort_keys=False))
+        write_whole(self._audit_policy, json.dumps(_AUDIT_POLICY))
 
     def parts(self) -> list[Part]:
         """The processes, in the order in which they depend on each other."""

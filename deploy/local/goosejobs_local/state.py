@@ -77,9 +77,15 @@ def load(path: Path) -> State:
 
 
 def save(state: State, path: Path) -> None:
-    """Write the file whole or not at all."""
-    part = path.with_suffix(f".{os.getpid()}.part")
-    part.write_text(state.model_dump_json(indent=1))
+    """Write the file."""
+    write_whole(path, state.model_dump_json(indent=1))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file for its owner alone, whole or not at all: somebody may be reading it."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.touch(mode=0o600)
+    part.write_text(text)
     part.replace(path)
 
 
