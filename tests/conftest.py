@@ -16,6 +16,7 @@ import pytest
 
 from support import rig as rigs
 from support import waiting
+from support.ledger import Ledger, new_ledger
 from support.rig import Handle, Rig
 
 _HOME = "GOOSEJOBS_TEST_HOME"
@@ -98,10 +99,17 @@ def eventually() -> Callable[..., Awaitable[Any]]:
     return waiting.eventually
 
 
-@pytest.fixture(scope="session")
-def model_stub(platform: Rig) -> str:
-    """The address of the stub model, http://host:port."""
-    return platform.model().address
+@pytest.fixture
+def pool() -> str:
+    """A pool whose only workers are those the test starts."""
+    return f"p-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def ledger() -> Iterator[Ledger]:
+    """What the runs of a test write down themselves."""
+    with new_ledger() as ledger:
+        yield ledger
 
 
 @pytest.fixture

@@ -6,8 +6,18 @@ Temporal's own settings (TEMPORAL_ADDRESS, TLS, API key, ...) are read by its SD
 import socket
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def _split(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+CommaList = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+"""Several values in one variable, separated by commas."""
 
 
 class InvalidSettings(Exception):
@@ -19,7 +29,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="GOOSEJOBS_", env_ignore_empty=True)
 
-    namespaces: Annotated[list[str], NoDecode] = Field(
+    namespaces: CommaList = Field(
         default_factory=list, description="Namespaces to serve, separated by commas; empty: all."
     )
     health_address: str = Field(
@@ -34,13 +44,6 @@ class Settings(BaseSettings):
         default="json", description="A JSON object or a text per line."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-
-    @field_validator("namespaces", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        return [part.strip() for part in value.split(",") if part.strip()]
 
     @classmethod
     def load(cls) -> Self:

@@ -1,16 +1,15 @@
 """What becomes of a run when its worker dies, freezes, stops, or is told to end it: with real goose."""
 
 import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from temporalio.client import Client, ScheduleActionExecutionStartWorkflow, ScheduleHandle
 
 from goosejobs.model import names
-from support.ledger import Ledger, new_ledger
-from support.objects import Kubectl, Object, apply, get, goosejob, last_run
+from support.ledger import Ledger
+from support.objects import Kubectl, Object, apply, ended, get, goosejob, last_run
 
 Eventually = Callable[..., Any]
 Start = Callable[..., Any]
@@ -23,25 +22,8 @@ HEARTBEAT_TIMEOUT = 15.0
 
 
 @pytest.fixture
-def pool() -> str:
-    """A pool whose only workers are those the test starts."""
-    return f"p-{uuid.uuid4().hex[:8]}"
-
-
-@pytest.fixture
-def ledger() -> Iterator[Ledger]:
-    with new_ledger() as ledger:
-        yield ledger
-
-
-@pytest.fixture
 async def temporal(temporal_address: str) -> Client:
     return await Client.connect(temporal_address)
-
-
-async def ended(kubectl: Kubectl, eventually: Eventually, namespace: str, name: str) -> Object:
-    run: Object = await eventually(lambda: last_run(get(kubectl, namespace, name)), timeout=60)
-    return run
 
 
 async def schedule_of(

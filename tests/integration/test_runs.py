@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from support.objects import Kubectl, Object, apply, condition, get, goosejob, is_true, last_run, recipe
+from support.objects import Kubectl, Object, apply, condition, ended, get, goosejob, is_true, last_run, recipe
 
 Eventually = Callable[..., Any]
 
@@ -16,12 +16,6 @@ pytestmark = pytest.mark.usefixtures("operator", "worker")
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ONE_ATTEMPT = {"maxAttempts": 1}
-
-
-async def ended(kubectl: Kubectl, eventually: Eventually, namespace: str, name: str) -> Object:
-    """Wait for the newest run's record."""
-    run: Object = await eventually(lambda: last_run(get(kubectl, namespace, name)), timeout=60)
-    return run
 
 
 async def test_a_run_once_succeeds_and_the_object_tells_it(

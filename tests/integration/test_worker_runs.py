@@ -4,7 +4,7 @@ import asyncio
 import os
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from temporalio.exceptions import ApplicationError
 
 from goosejobs.model import names
 from goosejobs.model.run import RecipeFile
-from support.ledger import Ledger, new_ledger
-from support.objects import Kubectl, Object, apply, get, goosejob, last_run, recipe
+from support.ledger import Ledger
+from support.objects import Kubectl, Object, apply, ended, get, goosejob, last_run, recipe
 from support.rig import Handle, Rig
 
 Eventually = Callable[..., Any]
@@ -30,18 +30,6 @@ MAX_EVENTS = 20
 
 
 @pytest.fixture
-def pool() -> str:
-    """A pool whose only workers are those the test starts."""
-    return f"p-{uuid.uuid4().hex[:8]}"
-
-
-@pytest.fixture
-def ledger() -> Iterator[Ledger]:
-    with new_ledger() as ledger:
-        yield ledger
-
-
-@pytest.fixture
 async def temporal(temporal_address: str) -> Client:
     return await Client.connect(temporal_address, data_converter=pydantic_data_converter)
 
@@ -51,11 +39,6 @@ def shell(name: str, pool: str, command: str, **spec: Any) -> Object:
     obj = goosejob(name, execution={"pool": pool}, **spec)
     obj["spec"]["recipe"]["inline"] = recipe(f"stub: shell {command}", **DEVELOPER)
     return obj
-
-
-async def ended(kubectl: Kubectl, eventually: Eventually, namespace: str, name: str) -> Object:
-    run: Object = await eventually(lambda: last_run(get(kubectl, namespace, name)), timeout=60)
-    return run
 
 
 async def history(temporal: Client, kubectl: Kubectl, namespace: str, name: str) -> WorkflowHistory:

@@ -6,6 +6,7 @@ from subprocess import CompletedProcess
 from typing import Any
 
 Kubectl = Callable[..., CompletedProcess[str]]
+Eventually = Callable[..., Any]
 Object = dict[str, Any]
 
 
@@ -52,3 +53,9 @@ def last_run(obj: Object) -> Object | None:
     """The newest run that has ended."""
     found: Object | None = obj.get("status", {}).get("lastRun")
     return found
+
+
+async def ended(kubectl: Kubectl, eventually: Eventually, namespace: str, name: str) -> Object:
+    """Wait for the newest run's record."""
+    run: Object = await eventually(lambda: last_run(get(kubectl, namespace, name)), timeout=60)
+    return run

@@ -3,12 +3,10 @@
 import os
 import shutil
 from pathlib import Path
-from typing import Annotated
 
 from pydantic import Field, ValidationInfo, field_validator
-from pydantic_settings import NoDecode
 
-from goosejobs.settings import Settings
+from goosejobs.settings import CommaList, Settings
 
 _NOBODY = 65534
 
@@ -45,7 +43,7 @@ class WorkerSettings(Settings):
     goose: str = Field(
         default="goose", min_length=1, description="The goose program: a path, or a name on PATH."
     )
-    pass_env: Annotated[list[str], NoDecode] = Field(
+    pass_env: CommaList = Field(
         default_factory=list,
         description="Further variables of the worker that goose gets, separated by commas, with wildcards: "
         "GITHUB_TOKEN,MYTOOL_*.",
@@ -68,13 +66,6 @@ class WorkerSettings(Settings):
         ge=0,
         description="The group goose runs as when the worker is root; default as the user.",
     )
-
-    @field_validator("pass_env", mode="before")
-    @classmethod
-    def _split_patterns(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        return [part.strip() for part in value.split(",") if part.strip()]
 
     @field_validator("data_dir", "recipe_dir")
     @classmethod
