@@ -72,7 +72,7 @@ class Binaries:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "goosejobs_local", "build"],
+            [sys.executable, "-m", "goosejobs_local", "build", "--all"],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from goosejobs_local import catalog, local, platform, processes, screens
 from goosejobs_local import demo as demonstration
-from goosejobs_local import local, platform, processes, screens
 from goosejobs_local.commands import Cancelled
 from goosejobs_local.converge import PartFailed
 from goosejobs_local.display import Display
@@ -105,11 +105,15 @@ def demo() -> None:
 
 
 @app.command()
-def build() -> None:
+def build(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also those that only its own tests need.")
+    ] = False,
+) -> None:
     """Get every program that the platform runs into the cache, and show where each came from."""
     with _sentences():
         with Display(_console) as display:
-            resolved = Resolver(display).resolve(local.BINARIES)
+            resolved = Resolver(display).resolve(catalog.load() if everything else local.BINARIES)
         screens.binaries(_console, resolved)
 
 

@@ -21,8 +21,8 @@ def test_every_program_can_be_had_without_its_projects_download(binary: Binary) 
     assert binary.go or binary.npm
 
 
-def test_the_platform_needs_what_the_catalog_has_and_nothing_else() -> None:
-    assert set(local.BINARIES) == set(CATALOG)
+def test_the_catalog_has_what_the_platform_needs() -> None:
+    assert set(local.BINARIES) <= set(CATALOG)
 
 
 @pytest.mark.parametrize("binary", [one for one in CATALOG.values() if one.go], ids=lambda one: one.name)
