@@ -1,5 +1,6 @@
 """Names that more than one side must spell the same way."""
 
+import hashlib
 from datetime import UTC, datetime
 
 GROUP = "goosejobs.dev"
@@ -11,6 +12,16 @@ PLURAL = "goosejobs"
 FINALIZER = f"{GROUP}/cleanup"
 RECIPE_LABEL = f"{GROUP}/recipe"
 """A ConfigMap with this label (any value) is watched: a change of it reaches its GooseJobs at once."""
+
+# On every Kubernetes Job of ours and on its pods:
+GOOSEJOB_LABEL = f"{GROUP}/goosejob"
+UID_LABEL = f"{GROUP}/uid"
+RUN_LABEL = f"{GROUP}/run"
+ATTEMPT_LABEL = f"{GROUP}/attempt"
+POOL_LABEL = f"{GROUP}/pool"
+WORKFLOW_ANNOTATION = f"{GROUP}/workflow-id"
+RECIPE_ANNOTATION = f"{GROUP}/rendered-recipe"
+"""On the pod: the recipe that goose reads, through a downwardAPI volume."""
 
 WORKFLOW_TYPE = "GooseJobRun"
 RECORD_WORKFLOW_TYPE = "GooseJobRecord"
@@ -71,3 +82,18 @@ def run_id(scheduled_time: datetime | None) -> str:
 def task_queue(pool: str) -> str:
     """The Temporal task queue that a pool's workers poll."""
     return f"goosejobs-{pool}"
+
+
+def job_name(goosejob: str, uid: str, run: str, attempt: int) -> str:
+    """The Kubernetes Job of an attempt: the same each time it is asked for, and no other attempt's.
+
+    At most 63 characters, as a Job's name may have, because a GooseJob's has at most 52.
+
+    Args:
+        goosejob: The GooseJob's name.
+        uid: Its metadata.uid: a recreated GooseJob's Jobs have other names.
+        run: The run's id.
+        attempt: Number of the attempt, from 1, at most 99.
+    """
+    digest = hashlib.sha256(f"{uid}/{run}".encode()).hexdigest()[:7]
+    return f"{goosejob}-{digest}-{attempt}"

@@ -45,6 +45,23 @@ class Reason(StrEnum):
     NO_OUTCOME = "NoOutcome"
     """goose exited 0 but its output has no readable end; the outcome is Unknown."""
 
+    # what Kubernetes did
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    OOM_KILLED = "OOMKilled"
+    """goose and its tools used more memory than their limit."""
+    EVICTED = "Evicted"
+    """The node or the scheduler took the pod's place away (pressure, preemption, drain)."""
+    NODE_LOST = "NodeLost"
+    """The node is not heard of any more; the pod may still be running there, so it is not tried again."""
+    UNSCHEDULABLE = "Unschedulable"
+    """No node took the pod within the pool's start timeout."""
+    POD_FAILED = "PodFailed"
+    """The pod failed for a reason that has no word of its own; the message tells Kubernetes' one."""
+    JOB_LOST = "JobLost"
+    """Somebody deleted the Kubernetes Job while it ran."""
+    CONFIG_NOT_FOUND = "ConfigNotFound"
+    """A Secret or ConfigMap that spec.execution names is not there, lacks the key, or may not be read."""
+
     # what the platform did
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     """`activeDeadlineSeconds` passed."""
@@ -69,6 +86,8 @@ RETRYABLE = INFRASTRUCTURE | {
     Reason.NETWORK_ERROR,
     Reason.GOOSE_CRASHED,
     Reason.START_FAILED,
+    Reason.IMAGE_PULL_FAILED,
+    Reason.EVICTED,
 }
 """A later attempt may end otherwise. Everything else would fail the same way again."""
 

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from goosejobs.model.execution import EnvFrom, EnvVar, JobTemplate, Mode
 from goosejobs.model.reasons import Outcome, Reason
 from goosejobs.model.spec import ConcurrencyPolicy, Model, Parameter, Retry
 
@@ -64,7 +65,11 @@ class RunRequest(Message):
     parameters: list[Parameter] = Field(default_factory=list)
     model: Model = Field(default_factory=Model)
     pool: str = "default"
-    mode: str = "Process"
+    mode: Mode | None = None
+    """None: as the pool runs. A pool of the other mode refuses the run."""
+    env: list[EnvVar] = Field(default_factory=list)
+    env_from: list[EnvFrom] = Field(default_factory=list)
+    job: JobTemplate | None = None
     concurrency_policy: ConcurrencyPolicy = ConcurrencyPolicy.FORBID
     active_deadline_seconds: int = 7200
     retry: Retry = Field(default_factory=Retry)
@@ -90,7 +95,7 @@ class RunInfo(Message):
 
 
 class AttemptRequest(Message):
-    """One attempt: one goose process, never a second one under the same number."""
+    """One attempt: one goose process or one Kubernetes Job, never a second one under the same number."""
 
     run: RunInfo
     request: RunRequest
@@ -109,7 +114,10 @@ class AttemptResult(Message):
     """The agent's final text, or its structured output as JSON; bounded."""
     tokens: Tokens | None = None
     session: str | None = None
-    """goose's session name, to find it with `goose session list` on the worker."""
+    job_name: str | None = None
+    """goose's session name, to find it with `goose session list` on the worker; None in a pod."""
+    job_name: str | None = None
+    """The Kubernetes Job that was created, in the GooseJob's namespace; None for a process."""
 
 
 class RunOutcome(Message):
@@ -132,3 +140,4 @@ class RecordRequest(Message):
     result: str = ""
     tokens: Tokens | None = None
     session: str | None = None
+    job_name: str | None = None

@@ -1,18 +1,14 @@
 """`GooseJob.spec`, as people write it. The contract is crds/goosejobs.yaml; tests hold the two together."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+
+from goosejobs.model.execution import Execution
+from goosejobs.model.part import Part
 
 Seconds = Annotated[int, Field(description="A duration in seconds.")]
-
-
-class Part(BaseModel):
-    """A part of the object: camelCase outside, snake_case inside, unknown fields refused."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 
 
 class ConcurrencyPolicy(StrEnum):
@@ -87,15 +83,6 @@ class Model(Part):
     provider: str | None = Field(default=None, min_length=1, max_length=64)
     name: str | None = Field(default=None, min_length=1, max_length=256)
     max_turns: int = Field(default=50, ge=1, le=1000)
-
-
-class Execution(Part):
-    """How a run is executed."""
-
-    mode: Literal["Process"] = "Process"
-    pool: str = Field(
-        default="default", min_length=1, max_length=40, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
-    )
 
 
 class Retry(Part):

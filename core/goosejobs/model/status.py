@@ -60,6 +60,7 @@ class ActiveRun(StatusPart):
     start_time: datetime
     attempt: int = Field(default=1, ge=0)
     worker: str | None = Field(default=None, max_length=253)
+    job_name: str | None = Field(default=None, max_length=63)
 
 
 class RunRecord(StatusPart):
@@ -78,6 +79,7 @@ class RunRecord(StatusPart):
     result: str = Field(default="", max_length=MAX_RESULT)
     tokens: Tokens | None = None
     session: str | None = Field(default=None, max_length=253)
+    job_name: str | None = Field(default=None, max_length=63)
 
 
 class Counts(StatusPart):

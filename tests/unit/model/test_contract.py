@@ -14,7 +14,9 @@ Schema = dict[str, Any]
 
 CRD = yaml.safe_load((Path(__file__).parents[3] / "crds/goosejobs.yaml").read_text())
 OPEN_API = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
-BOUNDS = ("enum", "minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum", "pattern")
+BOUNDS = (
+    "enum", "minLength", "maxLength", "minItems", "maxItems", "maxProperties", "minimum", "maximum", "pattern"
+)  # fmt: skip
 
 
 def resolved(schema: Schema, definitions: Schema) -> Schema:
@@ -25,6 +27,8 @@ def resolved(schema: Schema, definitions: Schema) -> Schema:
     if "anyOf" in schema:
         [given] = [choice for choice in schema["anyOf"] if choice.get("type") != "null"]
         return resolved({**given, **{k: v for k, v in schema.items() if k != "anyOf"}}, definitions)
+    if schema.get("x-kubernetes-int-or-string"):
+        return {"type": "int-or-string"}
     if "const" in schema:
         return {**schema, "enum": [schema["const"]]}
     return schema
@@ -41,6 +45,8 @@ def facts(path: str, schema: Schema, definitions: Schema) -> Iterator[tuple[str,
         yield path, "format", "date-time"
     if schema["type"] == "array":
         yield from facts(f"{path}[]", schema["items"], definitions)
+    if isinstance(schema.get("additionalProperties"), dict):
+        yield from facts(f"{path}.*", schema["additionalProperties"], definitions)
     for name, part in schema.get("properties", {}).items():
         if name in schema.get("required", []):
             yield f"{path}.{name}", "required", True

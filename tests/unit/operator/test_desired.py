@@ -71,7 +71,10 @@ def test_a_run_is_asked_for_what_the_spec_says() -> None:
         "parameters": [{"name": "topic", "value": "kubernetes"}],
         "model": {"provider": None, "name": "gpt-5", "max_turns": 7},
         "pool": "gpu",
-        "mode": "Process",
+        "mode": None,
+        "env": [],
+        "env_from": [],
+        "job": None,
         "concurrency_policy": "Queue",
         "active_deadline_seconds": 60,
         "retry": {
