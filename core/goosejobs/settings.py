@@ -4,6 +4,7 @@ Temporal's own settings (TEMPORAL_ADDRESS, TLS, API key, ...) are read by its SD
 """
 
 import socket
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationError
@@ -18,6 +19,14 @@ def _split(value: object) -> object:
 
 CommaList = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 """Several values in one variable, separated by commas."""
+
+
+_POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+def pod_namespace() -> str:
+    """The namespace of the pod we run in; `default` outside a cluster."""
+    return _POD_NAMESPACE.read_text(encoding="utf-8").strip() if _POD_NAMESPACE.exists() else "default"
 
 
 class InvalidSettings(Exception):

@@ -1,17 +1,8 @@
 """What the operator can be told beyond what both sides share, as environment variables GOOSEJOBS_*."""
 
-from pathlib import Path
-
 from pydantic import Field
 
-from goosejobs.settings import Settings
-
-_POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-
-
-def _own_namespace() -> str:
-    """The namespace of the pod we run in; `default` outside a cluster."""
-    return _POD_NAMESPACE.read_text(encoding="utf-8").strip() if _POD_NAMESPACE.exists() else "default"
+from goosejobs.settings import Settings, pod_namespace
 
 
 class OperatorSettings(Settings):
@@ -28,7 +19,7 @@ class OperatorSettings(Settings):
         description="The Lease that the active replica holds. Operators for different namespaces need "
         "different ones.",
     )
-    lease_namespace: str = Field(default_factory=_own_namespace, min_length=1, max_length=63)
+    lease_namespace: str = Field(default_factory=pod_namespace, min_length=1, max_length=63)
     lease_seconds: int = Field(
         default=15, ge=3, le=600, description="How long after the active replica's death another takes over."
     )

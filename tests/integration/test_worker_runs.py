@@ -145,7 +145,7 @@ async def test_a_pool_refuses_a_namespace_that_it_does_not_serve(
     apply(kubectl, namespace, goosejob("refused", execution={"pool": pool}))
     run = await ended(kubectl, eventually, namespace, "refused")
     assert (run["outcome"], run["reason"], run["attempt"]) == ("Failed", "PoolRefused", 1)
-    assert run["message"] == f"pool {pool} does not serve namespace {namespace}"
+    assert run["message"].startswith(f"pool {pool} does not serve namespace {namespace}: ")
 
 
 async def test_a_goose_that_cannot_be_started_is_tried_again_and_then_told(

@@ -81,7 +81,7 @@ async def run(settings: WorkerSettings) -> None:
         renderer = await stack.enter_async_context(Renderer())
         client = await _connect_unless(stop, health)
         if client is not None:
-            activities = Activities(settings, kube, {"Process": LocalExecutor(settings, renderer, workspace)})
+            activities = Activities(settings, kube, LocalExecutor(settings, renderer, workspace))
             await _work(_worker(settings, client, activities), settings, health, stop)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +13,7 @@ from temporalio.exceptions import ApplicationError
 from goosejobs.clients.errors import Rejected, Unavailable
 from goosejobs.clients.kube import Kube, Object
 from goosejobs.lifecycle import read_status
+from goosejobs.model.execution import Mode
 from goosejobs.model.reasons import Outcome, Reason, StalledReason
 from goosejobs.model.run import AttemptRequest, AttemptResult, RecipeFile, RecordRequest, RunInfo
 from goosejobs.record import announced, recorded
@@ -43,13 +44,13 @@ class Activities:
     Args:
         settings: The worker's.
         kube: Where GooseJobs are.
-        executors: By `spec.execution.mode`.
+        executor: Of the pool's mode.
     """
 
-    def __init__(self, settings: WorkerSettings, kube: Kube, executors: Mapping[str, Executor]) -> None:
+    def __init__(self, settings: WorkerSettings, kube: Kube, executor: Executor) -> None:
         self._settings = settings
         self._kube = kube
-        self._executors = executors
+        self._executor = executor
 
     @activity.defn(name=ANNOUNCE)
     async def announce(self, run: RunInfo, attempt: int) -> Announcement:
@@ -105,7 +106,7 @@ class Activities:
 
     async def _execute(self, attempt: AttemptRequest, lifeline: Lifeline) -> AttemptResult:
         """Run the executor to its end: what the SDK calls a cancellation is an order to stop, passed on."""
-        executing = asyncio.create_task(self._executors[attempt.request.mode].execute(attempt, lifeline))
+        executing = asyncio.create_task(self._executor.execute(attempt, lifeline))
         while True:
             try:
                 return await asyncio.shield(executing)
@@ -117,11 +118,19 @@ class Activities:
                     lifeline.stop(why)
 
     def _refusal(self, attempt: AttemptRequest) -> AttemptResult | None:
-        namespace, mode = attempt.run.goosejob.namespace, attempt.request.mode
+        namespace, request = attempt.run.goosejob.namespace, attempt.request
+        pool, mode = self._settings.pool, self._settings.mode
         if not self._settings.serves(namespace):
-            message = f"pool {self._settings.pool} does not serve namespace {namespace}"
-        elif mode not in self._executors:
-            message = f"pool {self._settings.pool} does not offer spec.execution.mode {mode}"
+            message = (
+                f"pool {pool} does not serve namespace {namespace}: name another one in spec.execution.pool"
+            )
+        elif request.mode not in {None, mode}:
+            message = (
+                f"pool {pool} runs in mode {mode}, not {request.mode}: change spec.execution.mode, or name "
+                "another pool in spec.execution.pool"
+            )
+        elif mode is Mode.PROCESS and request.job is not None:
+            message = f"pool {pool} runs processes, which spec.execution.job says nothing about: remove it"
         else:
             return None
         return AttemptResult(

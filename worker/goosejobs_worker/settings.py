@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from goosejobs.settings import CommaList, Settings
+from goosejobs.model.execution import Mode
+from goosejobs.settings import CommaList, Settings, pod_namespace
 
 _NOBODY = 65534
 
@@ -22,6 +23,11 @@ def _default_uid() -> int | None:
     return _NOBODY if os.geteuid() == 0 else None
 
 
+def own_namespace() -> list[str]:
+    """The namespace of the pod we run in, which is what a pool serves unless it is told otherwise."""
+    return [pod_namespace()]
+
+
 class WorkerSettings(Settings):
     """What a worker can be told."""
 
@@ -30,6 +36,15 @@ class WorkerSettings(Settings):
         max_length=40,
         pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
         description="The pool this worker belongs to; GooseJobs name it in spec.execution.pool.",
+    )
+    mode: Mode = Field(
+        default=Mode.JOB,
+        description="What gooses run as: Job, each in a pod; or Process, as processes of this worker. "
+        "A process has the worker's own identity: turn it on for people you would give that to.",
+    )
+    namespaces: CommaList = Field(
+        default_factory=own_namespace,
+        description="Namespaces to serve, separated by commas; * for all; default the worker's own.",
     )
     max_concurrent_runs: int = Field(
         default=10, ge=1, le=1000, description="How many gooses may run at the same time on this worker."
@@ -83,6 +98,10 @@ class WorkerSettings(Settings):
         if os.geteuid() != 0 and value not in {None, os.geteuid()}:
             raise ValueError(f"only a worker that is root can run goose as user {value}")
         return value
+
+    def serves(self, namespace: str) -> bool:
+        """Whether GooseJobs of this namespace are ours."""
+        return "*" in self.namespaces or namespace in self.namespaces
 
     @property
     def goose_user(self) -> tuple[int, int] | None:

@@ -1,7 +1,7 @@
 """`spec.execution`: where and how a run is executed.
 
-Named and meant as in Kubernetes' own types, of which only what is listed here can be said: nothing else of a pod
-is in a job author's hand. The contract is crds/goosejobs.yaml; tests hold the two together.
+Named and meant as in Kubernetes' own types, of which only what is listed here can be said: nothing else of a
+pod is in a job author's hand. The contract is crds/goosejobs.yaml; tests hold the two together.
 """
 
 from enum import StrEnum
@@ -14,8 +14,10 @@ from goosejobs.model.part import Part
 _NAME = Field(min_length=1, max_length=253)
 _KEY = Field(min_length=1, max_length=253)
 ENV_NAME = r"^[-._a-zA-Z][-._a-zA-Z0-9]*$"
-RESERVED_ENV = ("HOME", "TMPDIR", "GOOSE_PATH_ROOT", "GOOSE_JOB_ID", "GOOSE_MAX_TURNS", "GOOSE_MODE",
-                "GOOSE_DISABLE_KEYRING", "GOOSE_TELEMETRY_ENABLED", "GOOSE_DISABLE_SESSION_NAMING")  # fmt: skip
+RESERVED_ENV = (
+    "HOME", "TMPDIR", "GOOSE_PATH_ROOT", "GOOSE_JOB_ID", "GOOSE_MAX_TURNS", "GOOSE_MODE",
+    "GOOSE_DISABLE_KEYRING", "GOOSE_TELEMETRY_ENABLED", "GOOSE_DISABLE_SESSION_NAMING",
+)  # fmt: skip
 """What a run cannot do without as goosejobs sets it; nobody else may."""
 RESERVED_VOLUME = "goosejobs-"
 """The names of our own volumes begin with this."""

@@ -114,7 +114,6 @@ class AttemptResult(Message):
     """The agent's final text, or its structured output as JSON; bounded."""
     tokens: Tokens | None = None
     session: str | None = None
-    job_name: str | None = None
     """goose's session name, to find it with `goose session list` on the worker; None in a pod."""
     job_name: str | None = None
     """The Kubernetes Job that was created, in the GooseJob's namespace; None for a process."""

@@ -70,6 +70,8 @@ def worker(
         env={
             **connection,
             "GOOSEJOBS_HEALTH_ADDRESS": f"127.0.0.1:{port}",
+            "GOOSEJOBS_MODE": "Process",
+            "GOOSEJOBS_NAMESPACES": "*",
             "GOOSEJOBS_GOOSE": str(goose),
             "GOOSEJOBS_DATA_DIR": str(data),
             "GOOSEJOBS_RECIPE_DIR": str(recipes),
