@@ -7,14 +7,24 @@ import socket
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, InstanceOf, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from goosejobs.clients.codec import Keyring
 
 
 def _split(value: object) -> object:
     if not isinstance(value, str):
         return value
     return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _read_keys(value: object) -> object:
+    return Keyring.read(Path(value)) if isinstance(value, str) else value
+
+
+def _parse_keys(value: object) -> object:
+    return Keyring.parse(value) if isinstance(value, str) else value
 
 
 CommaList = Annotated[list[str], NoDecode, BeforeValidator(_split)]
@@ -53,6 +63,22 @@ class Settings(BaseSettings):
         default="json", description="A JSON object or a text per line."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    codec_key_file: Annotated[InstanceOf[Keyring], NoDecode, BeforeValidator(_read_keys)] = Field(
+        default=Keyring(),
+        description="A file with the keys that encrypt what Temporal keeps: in base64, one a line. The first "
+        "one encrypts, all decrypt. Read at the start.",
+    )
+    codec_key: Annotated[InstanceOf[Keyring], NoDecode, BeforeValidator(_parse_keys)] = Field(
+        default=Keyring(),
+        description="The same by value instead of the file; several keys are separated by commas.",
+    )
+
+    @field_validator("codec_key")
+    @classmethod
+    def _one_keyring(cls, value: Keyring, info: ValidationInfo) -> Keyring:
+        if value.keys and info.data.get("codec_key_file", value).keys:
+            raise ValueError("set either this or GOOSEJOBS_CODEC_KEY_FILE")
+        return value
 
     @classmethod
     def load(cls) -> Self:
@@ -65,10 +91,16 @@ class Settings(BaseSettings):
             return cls()
         except ValidationError as error:
             lines = [
-                f"GOOSEJOBS_{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg']}"
+                f"GOOSEJOBS_{'_'.join(map(str, problem['loc'])).upper()}: "
+                f"{problem['msg'].removeprefix('Value error, ')}"
                 for problem in error.errors(include_input=False)
             ]
             raise InvalidSettings("\n".join(lines)) from error
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys that encrypt what Temporal keeps; empty: it is not encrypted."""
+        return self.codec_key_file if self.codec_key_file.keys else self.codec_key
 
     @property
     def health_host_port(self) -> tuple[str, int]:

@@ -68,7 +68,9 @@ class Described:
     Attributes:
         schedule: The whole of it, as the server gave it.
         token: Makes an update fail if somebody changed the schedule after this description.
-        request: Its argument; None when it is not one of ours any more.
+        request: Its argument; None when it is not one of ours any more, or cannot be read.
+        unreadable: Why its argument cannot be read, though it may be as wanted; empty when that is not so.
+        current: Whether its argument stands there as it would be written today: with the newest key.
         skipped: Due times that did not take place because a run was active.
         missed: Due times that passed beyond the catch-up window.
         workflow_ids: Its running and its latest runs.
@@ -77,6 +79,8 @@ class Described:
     schedule: Schedule
     token: bytes = b""
     request: RunRequest | None = None
+    unreadable: str = ""
+    current: bool = True
     skipped: int = 0
     missed: int = 0
     workflow_ids: tuple[str, ...] = field(default=())

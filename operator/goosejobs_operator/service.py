@@ -158,7 +158,7 @@ class Operator:
             await server.start()
             # What the SDK's core would log beside our lines comes back to us as errors anyway.
             client = await temporal_client.connect(
-                Runtime(telemetry=TelemetryConfig(logging=None)), lazy=True
+                settings.keyring, Runtime(telemetry=TelemetryConfig(logging=None)), lazy=True
             )
             temporal = Temporal(client, settings.cluster or await _cluster_id(kube))
             gc.collect()

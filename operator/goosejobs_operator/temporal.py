@@ -33,6 +33,7 @@ from temporalio.converter import PayloadConverter, encode_search_attributes
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 
 from goosejobs.clients import temporal as shared
+from goosejobs.clients.codec import Codec, MissingKey
 from goosejobs.clients.errors import ClientError, Conflict, NotFound, Unavailable
 from goosejobs.model import names
 from goosejobs.model.run import GooseJobRef, RecipeFile, RunRequest
@@ -120,28 +121,51 @@ class Temporal:
                 )
         except NotFound:
             return None
+        argument, unreadable = await self._argument(found.schedule)
         runs = [run.workflow_id for run in found.info.running_workflows]
         runs += [recent.start_workflow_result.workflow_id for recent in found.info.recent_actions]
         return Described(
             schedule=found.schedule,
             token=found.conflict_token,
-            request=await self._argument(found.schedule),
+            request=argument,
+            unreadable=unreadable,
+            current=self._is_current(found.schedule),
             skipped=found.info.overlap_skipped,
             missed=found.info.missed_catchup_window,
             workflow_ids=tuple(dict.fromkeys(runs)),
         )
 
-    async def _argument(self, described: Schedule) -> RunRequest | None:
+    async def _argument(self, described: Schedule) -> tuple[RunRequest | None, str]:
+        """The argument, and why it cannot be read if only a key is missing."""
         payloads = described.action.start_workflow.input.payloads
         try:
             (request,) = await self._client.data_converter.decode(payloads, [RunRequest])
+        except MissingKey as error:
+            return None, str(error)
         except Exception:  # noqa: BLE001 - whatever somebody put there: it is not ours, and is replaced
-            return None
-        return request if isinstance(request, RunRequest) else None
+            return None, ""
+        return (request, "") if isinstance(request, RunRequest) else (None, "")
+
+    def _is_current(self, described: Schedule) -> bool:
+        codec = self._client.data_converter.payload_codec
+        payloads = described.action.start_workflow.input.payloads
+        return not isinstance(codec, Codec) or all(map(codec.is_current, payloads))
 
     async def wanted(self, wanted: WantedSchedule, old: Described | None) -> Schedule:
-        """The whole schedule as it should be, given the one that exists."""
-        if old is not None and old.request == wanted.request:
+        """The whole schedule as it should be, given the one that exists.
+
+        An argument that is as wanted keeps its bytes: encrypted again, it would be others.
+
+        Raises:
+            TemporalUnavailable: A key is missing here. The schedule may be as wanted, and runs go on.
+        """
+        if old is not None and old.unreadable:
+            raise TemporalUnavailable(
+                f"Temporal: cannot read the argument of schedule {wanted.id}: {old.unreadable}. Until then "
+                "the schedule goes on as it is. If that key is lost, delete the schedule in Temporal: it is "
+                "made anew"
+            )
+        if old is not None and old.current and old.request == wanted.request:
             argument = list(old.schedule.action.start_workflow.input.payloads)
         else:
             argument = await self._client.data_converter.encode([wanted.request])

@@ -14,6 +14,7 @@ from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, Tele
 from temporalio.worker import Worker
 
 from goosejobs.clients import temporal
+from goosejobs.clients.codec import Keyring
 from goosejobs.clients.errors import ClientError, Unavailable
 from goosejobs.clients.kube import Kube
 from goosejobs.clients.renderer import Renderer
@@ -79,7 +80,7 @@ async def run(settings: WorkerSettings) -> None:
             ) from error
         kube = await stack.enter_async_context(await Kube.connect())
         renderer = await stack.enter_async_context(Renderer())
-        client = await _connect_unless(stop, health)
+        client = await _connect_unless(stop, health, settings.keyring)
         if client is not None:
             activities = Activities(settings, kube, LocalExecutor(settings, renderer, workspace))
             await _work(_worker(settings, client, activities), settings, health, stop)
@@ -120,7 +121,7 @@ async def _work(worker: Worker, settings: WorkerSettings, health: Health, stop: 
         raise CannotStart(f"Temporal: {error}") from error
 
 
-async def _connect(health: Health) -> Client:
+async def _connect(health: Health, keyring: Keyring) -> Client:
     """Connect to Temporal, however long that takes."""
 
     def worth_waiting(error: Exception) -> bool:
@@ -139,13 +140,13 @@ async def _connect(health: Health) -> Client:
     runtime = Runtime(telemetry=telemetry)
     async for attempt in stamina.retry_context(on=worth_waiting, attempts=None, timeout=None, wait_max=10):
         with attempt:
-            return await temporal.connect(runtime)
+            return await temporal.connect(keyring, runtime)
     raise AssertionError("retry_context ends by a return or an exception")
 
 
-async def _connect_unless(stop: asyncio.Event, health: Health) -> Client | None:
+async def _connect_unless(stop: asyncio.Event, health: Health, keyring: Keyring) -> Client | None:
     """Connect; None when the worker is told to stop before it could."""
-    connecting = asyncio.create_task(_connect(health))
+    connecting = asyncio.create_task(_connect(health, keyring))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()

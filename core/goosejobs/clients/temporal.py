@@ -7,11 +7,11 @@ from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.client import Client
 from temporalio.common import SearchAttributeKey
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 
+from goosejobs.clients.codec import Keyring, Undecodable, data_converter
 from goosejobs.clients.errors import ClientError, Conflict, Forbidden, NotFound, Rejected, Unavailable
 from goosejobs.model import names
 
@@ -42,14 +42,17 @@ def translated(what: str) -> Iterator[None]:
     except RPCError as error:
         kind = _KINDS.get(error.status, Unavailable)
         raise kind(f"Temporal: cannot {what}: {error.message}") from error
+    except Undecodable as error:
+        raise Unavailable(f"Temporal: cannot {what}: {error}") from error
     except (TimeoutError, OSError) as error:
         raise Unavailable(f"Temporal: cannot {what}: {type(error).__name__}: {error}") from error
 
 
-async def connect(runtime: Runtime | None = None, *, lazy: bool = False) -> Client:
+async def connect(keyring: Keyring, runtime: Runtime | None = None, *, lazy: bool = False) -> Client:
     """Connect as the SDK's environment configuration says (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TLS, ...).
 
     Args:
+        keyring: Encrypts all that the client sends and decrypts what it gets.
         runtime: The SDK's, for its metrics and logs.
         lazy: Connect at the first call, which raises RuntimeError while the server does not answer. A worker
             cannot be made of such a client.
@@ -65,7 +68,7 @@ async def connect(runtime: Runtime | None = None, *, lazy: bool = False) -> Clie
     settings.setdefault("target_host", "localhost:7233")
     try:
         return await Client.connect(
-            **settings, data_converter=pydantic_data_converter, runtime=runtime, lazy=lazy
+            **settings, data_converter=data_converter(keyring), runtime=runtime, lazy=lazy
         )
     except (RuntimeError, OSError, RPCError) as error:
         raise Unavailable(f"Temporal: cannot connect to {settings['target_host']}: {error}") from error
