@@ -5,14 +5,28 @@ from typing import Literal
 
 from pythonjsonlogger.json import JsonFormatter
 
+from goosejobs.clients.codec import Undecodable
+
 _QUIET = ("kopf", "kubernetes", "asyncio", "aiohttp.access")
 _SILENT = ("temporalio.activity",)
 """Writes a traceback for each failed try of an activity; what fails for good is told by the workflow."""
 
 
+class _Sentences(logging.Filter):
+    """Leaves the traceback away where the exception says all, as of a payload that cannot be decrypted."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let everything pass."""
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, Undecodable):
+            record.msg, record.args, record.exc_info = f"{record.getMessage()}: {error}", (), None
+        return True
+
+
 def configure(form: Literal["json", "text"], level: str) -> None:
     """Set up the root logger; libraries speak only from WARNING on."""
     handler = logging.StreamHandler()
+    handler.addFilter(_Sentences())
     if form == "json":
         handler.setFormatter(
             JsonFormatter(
