@@ -54,7 +54,7 @@ class Settings(BaseSettings):
     health_address: str = Field(
         default="0.0.0.0:8080",
         pattern=r"^.+:\d{1,5}$",
-        description="host:port of /healthz and /metrics.",
+        description="host:port of /healthz, /readyz and /metrics.",
     )
     identity: str = Field(
         default_factory=socket.gethostname, min_length=1, max_length=253, description="This replica's name."

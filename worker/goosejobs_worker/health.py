@@ -1,4 +1,8 @@
-"""/healthz and /metrics, answered by the event loop that also serves the runs: silence means it hangs."""
+"""/healthz, /readyz and /metrics, answered by the event loop that also serves the runs.
+
+/healthz always says yes: silence means that the loop hangs, and only then a restart helps. /readyz says whether
+runs are taken.
+"""
 
 import asyncio
 import contextlib
@@ -65,11 +69,11 @@ def _response(health: Health, path: str) -> bytes:
     kind = "text/plain; charset=utf-8"
     if path == "/metrics":
         status, kind, body = "200 OK", CONTENT_TYPE_LATEST, generate_latest()
-    elif path == "/healthz":
-        status = "200 OK" if health.ready else "503 Service Unavailable"
+    elif path in {"/healthz", "/readyz"}:
+        status = "200 OK" if health.ready or path == "/healthz" else "503 Service Unavailable"
         body = f"{health.state}\n".encode()
     else:
-        status, body = "404 Not Found", b"there are /healthz and /metrics\n"
+        status, body = "404 Not Found", b"there are /healthz, /readyz and /metrics\n"
     head = (
         f"HTTP/1.1 {status}",
         f"Content-Type: {kind}",

@@ -36,7 +36,7 @@ def operator(port: int, connection: Mapping[str, str], **env: str) -> Part:
     """The operator.
 
     Args:
-        port: Of /healthz and /metrics.
+        port: Of /healthz, /readyz and /metrics.
         connection: See `connection`.
         env: Further environment variables.
     """
@@ -57,7 +57,7 @@ def worker(
     """A worker in Process mode.
 
     Args:
-        port: Of /healthz and /metrics.
+        port: Of /healthz, /readyz and /metrics.
         connection: See `connection`.
         goose: The program.
         data: Where gooses work; see `goosejobs_worker.settings`.
@@ -78,7 +78,7 @@ def worker(
             **env,
         },
         inherit=True,
-        probes=(f"http://127.0.0.1:{port}/healthz",),
+        probes=(f"http://127.0.0.1:{port}/readyz",),
         after=("crds", "temporal"),
         address=f"127.0.0.1:{port}",
     )

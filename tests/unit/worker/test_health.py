@@ -21,14 +21,22 @@ async def get(port: int, path: str) -> tuple[str, str]:
     return await ask(port, f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
 
 
-async def test_it_is_well_only_while_it_polls() -> None:
+async def test_it_is_ready_only_while_it_polls() -> None:
     health = Health()
     async with serve(health, "127.0.0.1", 0) as port:
-        assert await get(port, "/healthz") == ("503 Service Unavailable", "starting\n")
+        assert await get(port, "/readyz") == ("503 Service Unavailable", "starting\n")
         health.set("polling goosejobs-default", ready=True)
-        assert await get(port, "/healthz") == ("200 OK", "polling goosejobs-default\n")
+        assert await get(port, "/readyz") == ("200 OK", "polling goosejobs-default\n")
         health.set("draining", ready=False)
-        assert await get(port, "/healthz") == ("503 Service Unavailable", "draining\n")
+        assert await get(port, "/readyz") == ("503 Service Unavailable", "draining\n")
+
+
+async def test_one_that_waits_for_temporal_or_drains_is_not_to_be_restarted() -> None:
+    health = Health()
+    async with serve(health, "127.0.0.1", 0) as port:
+        assert await get(port, "/healthz") == ("200 OK", "starting\n")
+        health.set("draining", ready=False)
+        assert await get(port, "/healthz") == ("200 OK", "draining\n")
 
 
 async def test_metrics_are_served_in_prometheus_text() -> None:
