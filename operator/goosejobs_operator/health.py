@@ -36,6 +36,7 @@ class Pulse:
         self._watched: dict[str, int] = {}
         self._missing: dict[str, tuple[int, float]] = {}
         self.standby = True
+        self._follows = False
 
     def watched(self, namespace: str, resource_version: str) -> None:
         """The watch delivered an object."""
@@ -60,6 +61,10 @@ class Pulse:
                 self._missing[namespace] = (version, since)
         self._watched = {name: version for name, version in self._watched.items() if name in newest}
 
+    def stand_by(self) -> None:
+        """Another replica was seen to be the active one."""
+        self._follows = True
+
     def active(self) -> None:
         """This replica has become the active one: from now on events have to flow."""
         self.standby = False
@@ -67,8 +72,12 @@ class Pulse:
 
     @property
     def ready(self) -> bool:
-        """Whether everything has been looked at once."""
-        return self._listed_at is not None
+        """Whether everything has been looked at once; or another replica does that, and this one can follow.
+
+        Were a replica that stands by not ready, a rollout would wait for it for ever: it becomes active only
+        once the old one has gone.
+        """
+        return self._follows if self.standby else self._listed_at is not None
 
     def failure(self) -> str:
         """Why the process should be restarted; empty when it should not."""
@@ -122,11 +131,9 @@ class HealthServer:
         return _answer(failure or "ok", ok=not failure)
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        if self._pulse.standby:
-            return _answer("standing by: another replica is active", ok=False)
-        return _answer(
-            "ok" if self._pulse.ready else "not everything has been looked at", ok=self._pulse.ready
-        )
+        if not self._pulse.ready:
+            return _answer("not everything has been looked at", ok=False)
+        return _answer("standing by: another replica is active" if self._pulse.standby else "ok", ok=True)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from goosejobs.clients.errors import ClientError, NotFound
@@ -49,12 +50,18 @@ class Lease:
         """Whether this replica is certain to be the active one. A third of the time is left as a margin."""
         return time.monotonic() < self._held_until
 
-    async def acquire(self) -> None:
-        """Wait until this replica is the active one."""
+    async def acquire(self, stand_by: Callable[[], None] = lambda: None) -> None:
+        """Wait until this replica is the active one.
+
+        Args:
+            stand_by: Called whenever another one is seen to be active.
+        """
         told = ""
         while True:
             try:
                 obstacle = await self._try()
+                if obstacle:
+                    stand_by()
             except ClientError as error:
                 obstacle = str(error)
             if not obstacle:

@@ -74,7 +74,7 @@ class Service:
 
     async def begin(self) -> None:
         """Wait until this replica is the active one, and take a first look at Temporal."""
-        await self._lease.acquire()
+        await self._lease.acquire(self._pulse.stand_by)
         self._pulse.active()
         await self._backend.look()
 

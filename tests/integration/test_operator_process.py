@@ -18,6 +18,7 @@ Eventually = Callable[..., Awaitable[Any]]
 
 NOBODY: Object = {"execution": {"pool": "nobody"}}
 LEASE = "goosejobs-operator"
+WELL = (200, {"status": "ok"})
 
 
 def run(**env: str) -> subprocess.CompletedProcess[str]:
@@ -92,10 +93,10 @@ async def test_one_replica_is_active_and_another_takes_over_when_it_dies(
         rig.start_operator(GOOSEJOBS_IDENTITY="one", **quick) as one,
         rig.start_operator(GOOSEJOBS_IDENTITY="two", **quick) as two,
     ):
-        await eventually(lambda: readyz(one)[0] == 200)
+        await eventually(lambda: readyz(one) == WELL)
         assert holder(rig) == "one"
         await eventually(lambda: "holds it" in two.log)
-        assert readyz(two) == (503, {"status": "standing by: another replica is active"})
+        assert readyz(two) == (200, {"status": "standing by: another replica is active"})
         await served(rig, eventually, "first")
         assert "created its schedule" not in two.log
         one.kill9()
@@ -131,10 +132,10 @@ async def test_a_replica_that_stops_lets_the_next_one_go_on_at_once(
         five.stop()
         assert holder(rig) == ""
         with rig.start_operator(GOOSEJOBS_IDENTITY="six", **slow) as six:
-            await eventually(lambda: readyz(six)[0] == 200, timeout=15)
+            await eventually(lambda: readyz(six) == WELL, timeout=15)
             six.kill9()
         with rig.start_operator(GOOSEJOBS_IDENTITY="six", **slow) as again:
-            await eventually(lambda: readyz(again)[0] == 200, timeout=15)
+            await eventually(lambda: readyz(again) == WELL, timeout=15)
 
 
 async def test_only_the_namespaces_it_is_told_to_are_served(

@@ -33,6 +33,17 @@ def test_it_is_ready_once_everything_was_listed(pulse: Pulse) -> None:
     assert pulse.ready
 
 
+def test_one_that_stands_by_is_ready_once_it_has_seen_another_to_be_active(clock: Clock) -> None:
+    pulse = Pulse(300, clock)
+    assert not pulse.ready
+    pulse.stand_by()
+    assert pulse.ready
+    pulse.active()
+    assert not pulse.ready
+    pulse.listed({})
+    assert pulse.ready
+
+
 def test_it_lives_while_the_watch_delivers_what_is_listed(pulse: Pulse, clock: Clock) -> None:
     for version in range(10, 100, 10):
         clock.now += 290
