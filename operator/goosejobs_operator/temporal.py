@@ -34,6 +34,7 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 
 from goosejobs.clients import temporal as shared
 from goosejobs.clients.codec import Codec, MissingKey
+from goosejobs.clients.connection import explained
 from goosejobs.clients.errors import ClientError, Conflict, NotFound, Unavailable
 from goosejobs.model import names
 from goosejobs.model.run import GooseJobRef, RecipeFile, RunRequest
@@ -81,21 +82,6 @@ class UnreadableRecipe(ClientError):
     """A worker looked at `spec.recipe.path` and cannot read it; str() says why."""
 
 
-@contextmanager
-def _call(name: str, subject: str = "") -> Iterator[None]:
-    try:
-        with (
-            metrics.timed(metrics.TEMPORAL_SECONDS.labels(name.replace(" ", "_"))),
-            shared.translated(f"{name} {subject}".strip()),
-        ):
-            yield
-    except Unavailable as error:
-        raise TemporalUnavailable(str(error), error.retry_after) from error
-    except RuntimeError as error:
-        # The SDK's way to say that a client which connects late could not.
-        raise TemporalUnavailable(f"Temporal: cannot {name}: {error}") from error
-
-
 class Temporal:
     """One Temporal namespace.
 
@@ -108,6 +94,21 @@ class Temporal:
         self._client = client
         self._cluster = cluster
 
+    @contextmanager
+    def _call(self, name: str, subject: str = "") -> Iterator[None]:
+        what, tls = f"{name} {subject}".strip(), self._client.service_client.config.tls
+        try:
+            with (
+                metrics.timed(metrics.TEMPORAL_SECONDS.labels(name.replace(" ", "_"))),
+                shared.translated(what, tls),
+            ):
+                yield
+        except Unavailable as error:
+            raise TemporalUnavailable(str(error), error.retry_after) from error
+        except RuntimeError as error:
+            # The SDK's way to say that a client which connects late could not.
+            raise TemporalUnavailable(f"Temporal: cannot {what}: {explained(str(error), tls)}") from error
+
     # schedules
 
     async def describe(self, ref: GooseJobRef) -> Described | None:
@@ -115,7 +116,7 @@ class Temporal:
         id_ = schedule.schedule_id(ref)
         request = DescribeScheduleRequest(namespace=self._client.namespace, schedule_id=id_)
         try:
-            with _call("describe schedule", id_):
+            with self._call("describe schedule", id_):
                 found = await self._client.workflow_service.describe_schedule(
                     request, retry=True, timeout=_TIMEOUT
                 )
@@ -192,7 +193,7 @@ class Temporal:
             memo=Memo(fields=self._memo()),
             search_attributes=self._attributes(wanted.request.goosejob),
         )
-        with _call("create schedule", wanted.id):
+        with self._call("create schedule", wanted.id):
             await self._client.workflow_service.create_schedule(request, retry=True, timeout=_TIMEOUT)
 
     async def update(self, id_: str, to: Schedule, token: bytes) -> None:
@@ -211,7 +212,7 @@ class Temporal:
             identity=self._client.identity,
         )
         try:
-            with _call("update schedule", id_):
+            with self._call("update schedule", id_):
                 await self._client.workflow_service.update_schedule(request, retry=True, timeout=_TIMEOUT)
         except NotFound as error:
             raise Conflict(str(error)) from error
@@ -222,14 +223,14 @@ class Temporal:
             namespace=self._client.namespace, schedule_id=id_, identity=self._client.identity
         )
         try:
-            with _call("delete schedule", id_):
+            with self._call("delete schedule", id_):
                 await self._client.workflow_service.delete_schedule(request, retry=True, timeout=_TIMEOUT)
         except NotFound:
             return
 
     async def schedules(self) -> AsyncIterator[Found]:
         """All schedules of GooseJobs of this cluster."""
-        with _call("list schedules"):
+        with self._call("list schedules"):
             query = f"{names.UID_ATTRIBUTE} IS NOT NULL"
             async for each in await self._client.list_schedules(query=query, rpc_timeout=_TIMEOUT):
                 if self._ours(each.raw_entry.memo):
@@ -242,7 +243,7 @@ class Temporal:
         ref = request.goosejob
         id_ = names.once_workflow_id(ref.namespace, ref.name, ref.uid)
         try:
-            with _call("start workflow", id_):
+            with self._call("start workflow", id_):
                 await self._client.start_workflow(
                     names.WORKFLOW_TYPE,
                     request,
@@ -259,7 +260,7 @@ class Temporal:
     async def run_state(self, workflow_id: str) -> RunState | None:
         """A run's workflow; None when Temporal does not know it (any more)."""
         try:
-            with _call("describe workflow", workflow_id):
+            with self._call("describe workflow", workflow_id):
                 found = await self._client.get_workflow_handle(workflow_id).describe(rpc_timeout=_TIMEOUT)
         except NotFound:
             return None
@@ -277,7 +278,7 @@ class Temporal:
         Temporal's index lags about a second behind.
         """
         whose = f"{names.UID_ATTRIBUTE} IS NOT NULL" if uid is None else f"{names.UID_ATTRIBUTE} = '{uid}'"
-        with _call("list workflows"):
+        with self._call("list workflows"):
             query = f"{whose} AND ExecutionStatus = 'Running'"
             async for each in self._client.list_workflows(query, rpc_timeout=_TIMEOUT):
                 if self._ours(each.raw_info.memo):
@@ -286,7 +287,7 @@ class Temporal:
     async def cancel(self, workflow_id: str) -> None:
         """Ask a run to end; one that has ended is as good."""
         try:
-            with _call("cancel workflow", workflow_id):
+            with self._call("cancel workflow", workflow_id):
                 await self._client.get_workflow_handle(workflow_id).cancel(rpc_timeout=_TIMEOUT)
         except NotFound:
             return
@@ -294,7 +295,7 @@ class Temporal:
     async def terminate(self, workflow_id: str, why: str) -> None:
         """End a run's workflow without its help; one that has ended is as good."""
         try:
-            with _call("terminate workflow", workflow_id):
+            with self._call("terminate workflow", workflow_id):
                 await self._client.get_workflow_handle(workflow_id).terminate(
                     reason=why, rpc_timeout=_TIMEOUT
                 )
@@ -310,7 +311,7 @@ class Temporal:
             task_queue=TaskQueue(name=names.task_queue(pool)),
             task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
         )
-        with _call("describe task queue", names.task_queue(pool)):
+        with self._call("describe task queue", names.task_queue(pool)):
             found = await self._client.workflow_service.describe_task_queue(
                 request, retry=False, timeout=_PROBE_TIMEOUT
             )
@@ -326,7 +327,7 @@ class Temporal:
         """
         id_ = names.read_recipe_workflow_id(ref.namespace, ref.name, ref.uid)
         try:
-            with _call("read recipe", path):
+            with self._call("read recipe", path):
                 found: RecipeFile = await self._client.execute_workflow(
                     names.READ_RECIPE_WORKFLOW_TYPE,
                     path,
@@ -353,7 +354,7 @@ class Temporal:
         Raises:
             ClientError: Why not.
         """
-        with _call("check health"):
+        with self._call("check health"):
             async with asyncio.timeout(2 * _PROBE_TIMEOUT.total_seconds()):  # connecting may take any time
                 healthy = await self._client.service_client.check_health(timeout=_PROBE_TIMEOUT)
         if not healthy:
@@ -365,7 +366,7 @@ class Temporal:
         Raises:
             ClientError: Why not; the message says what to do.
         """
-        with _call("prepare search attributes"):
+        with self._call("prepare search attributes"):
             await shared.ensure_search_attribute(self._client)
 
     def _attributes(self, ref: GooseJobRef) -> SearchAttributes:

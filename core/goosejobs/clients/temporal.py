@@ -7,11 +7,12 @@ from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.client import Client
 from temporalio.common import SearchAttributeKey
-from temporalio.envconfig import ClientConfig
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 
+from goosejobs.clients import connection
 from goosejobs.clients.codec import Keyring, Undecodable, data_converter
+from goosejobs.clients.connection import Tls, explained
 from goosejobs.clients.errors import ClientError, Conflict, Forbidden, NotFound, Rejected, Unavailable
 from goosejobs.model import names
 
@@ -31,17 +32,18 @@ _KINDS: dict[RPCStatusCode, type[ClientError]] = {
 
 
 @contextmanager
-def translated(what: str) -> Iterator[None]:
+def translated(what: str, tls: Tls = None) -> Iterator[None]:
     """Turn the SDK's exceptions into `goosejobs.clients.errors`.
 
     Args:
         what: What was being done, to begin the message with: `create schedule goosejob/team-a/x/...`.
+        tls: How the client speaks to the server; tells why a server may hang up.
     """
     try:
         yield
     except RPCError as error:
         kind = _KINDS.get(error.status, Unavailable)
-        raise kind(f"Temporal: cannot {what}: {error.message}") from error
+        raise kind(f"Temporal: cannot {what}: {explained(error.message, tls)}") from error
     except Undecodable as error:
         raise Unavailable(f"Temporal: cannot {what}: {error}") from error
     except (TimeoutError, OSError) as error:
@@ -58,25 +60,17 @@ async def connect(keyring: Keyring, runtime: Runtime | None = None, *, lazy: boo
             cannot be made of such a client.
 
     Raises:
-        Unavailable: The server does not answer.
+        Unavailable: The server does not answer, or not to us.
         Rejected: The configuration is wrong.
     """
-    try:
-        settings = ClientConfig.load_client_connect_config()
-    except (ValueError, RuntimeError, OSError) as error:
-        raise Rejected(f"Temporal: bad client configuration: {_unquoted(str(error))}") from error
-    settings.setdefault("target_host", "localhost:7233")
+    settings = connection.load()
     try:
         return await Client.connect(
             **settings, data_converter=data_converter(keyring), runtime=runtime, lazy=lazy
         )
     except (RuntimeError, OSError, RPCError) as error:
-        raise Unavailable(f"Temporal: cannot connect to {settings['target_host']}: {error}") from error
-
-
-def _unquoted(message: str) -> str:
-    """A TOML error without the line of the file that it shows, which may hold the API key."""
-    return " ".join(line.strip() for line in message.splitlines() if "|" not in line)
+        why = explained(str(error), settings.get("tls"))
+        raise Unavailable(f"Temporal: cannot connect to {settings['target_host']}: {why}") from error
 
 
 async def ensure_search_attribute(client: Client) -> None:
