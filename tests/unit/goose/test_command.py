@@ -34,6 +34,12 @@ def test_the_command_line_says_all_that_matters() -> None:
     ]
 
 
+def test_a_pod_keeps_no_session() -> None:
+    command = goose_command("goose", "/r.yaml", None, max_turns=1)
+    assert "--no-session" in command
+    assert not any(argument.startswith("--name") for argument in command)
+
+
 def test_provider_and_model_are_left_to_goose_where_the_spec_names_none() -> None:
     command = goose_command("goose", "r.yaml", "s", max_turns=1)
     assert not any(argument.startswith(("--provider", "--model")) for argument in command)

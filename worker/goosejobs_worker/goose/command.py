@@ -42,7 +42,7 @@ _SHORTEST_SECRET: Final = 6
 def goose_command(
     binary: str | PurePath,
     recipe_path: str | PurePath,
-    session: str,
+    session: str | None,
     *,
     max_turns: int,
     provider: str | None = None,
@@ -56,13 +56,15 @@ def goose_command(
         binary: The goose executable.
         recipe_path: The rendered recipe; a real file, for goose follows no symlinks. Keep it out of the
             working directory: goose offers the recipes it finds there to the model as subagents.
-        session: The session's name, unique on this machine: the only way to find the session later.
+        session: The session's name, unique on this machine: the only way to find the session later. None
+            where nobody will look for it: in a pod, it goes with the pod.
         max_turns: The most turns the agent may take; goose's own default is 1000, and it ignores the
             `settings.max_turns` of a recipe.
         provider: `spec.model.provider`. None leaves it to the recipe's settings, then to the environment.
         model: `spec.model.name`; None likewise.
     """
-    command = [str(binary), "run", f"--recipe={recipe_path}", f"--name={session}"]
+    kept = "--no-session" if session is None else f"--name={session}"
+    command = [str(binary), "run", f"--recipe={recipe_path}", kept]
     command += ["--quiet", "--output-format=stream-json", f"--max-turns={max_turns}"]
     if provider is not None:
         command.append(f"--provider={provider}")
@@ -82,6 +84,7 @@ def goose_environment(
     provider: str | None = None,
     model: str | None = None,
     extra: Sequence[str] = (),
+    own: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """The whole environment of goose, and so of every tool it starts.
 
@@ -95,6 +98,8 @@ def goose_environment(
         provider: `spec.model.provider`, which wins over the worker's GOOSE_PROVIDER.
         model: `spec.model.name`, which wins over the worker's GOOSE_MODEL.
         extra: The pool's further patterns, in the shell's syntax (`GITHUB_TOKEN`, `MYTOOL_*`).
+        own: The GooseJob's variables (`spec.execution`), which win over the worker's. Nothing is withheld of
+            them: who wrote the GooseJob may give its agent what it has.
     """
     allowed = (*PASSED_ON, *extra)
     kept = {k: v for k, v in base.items() if _matches(k, allowed) and not _matches(k, WITHHELD)}
@@ -113,6 +118,7 @@ def goose_environment(
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         **kept,
+        **(own or {}),
         **{name: value for name, value in chosen.items() if value is not None},
         **ours,
     }
