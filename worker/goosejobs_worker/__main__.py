@@ -82,7 +82,7 @@ async def run(settings: WorkerSettings) -> None:
         renderer = await stack.enter_async_context(Renderer())
         client = await _connect_unless(stop, health, settings.keyring)
         if client is not None:
-            activities = Activities(settings, kube, LocalExecutor(settings, renderer, workspace))
+            activities = Activities(settings, kube, LocalExecutor(settings, renderer, workspace, kube))
             await _work(_worker(settings, client, activities), settings, health, stop)
 
 

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from goosejobs_worker.goose.command import goose_command, goose_environment, secret_values
 
 
-def environment(base: dict[str, str], *extra: str, provider: str | None = None) -> dict[str, str]:
+def environment(
+    base: dict[str, str], *extra: str, provider: str | None = None, own: dict[str, str] | None = None
+) -> dict[str, str]:
     return goose_environment(
         base,
         home="/run/home",
@@ -17,6 +19,7 @@ def environment(base: dict[str, str], *extra: str, provider: str | None = None) 
         max_turns=7,
         provider=provider,
         extra=extra,
+        own=own,
     )
 
 
@@ -140,3 +143,15 @@ def test_secrets_are_told_by_their_names_and_short_values_are_not_masked() -> No
         }
     )
     assert values == {"key-123456", "secret-123456", "token-123456", "Authorization=x-123456"}
+
+
+def test_the_goosejobs_own_variables_win_over_the_workers_but_not_over_ours() -> None:
+    own = {
+        "OPENAI_API_KEY": "theirs",
+        "KUBECONFIG": "/by/hand",
+        "LD_PRELOAD": "x.so",
+        "HOME": "/elsewhere",
+        "GOOSE_PROVIDER": "other",
+    }
+    made = environment({"OPENAI_API_KEY": "the worker's"}, provider="openai", own=own)
+    assert {name: made[name] for name in own} == {**own, "HOME": "/run/home", "GOOSE_PROVIDER": "openai"}

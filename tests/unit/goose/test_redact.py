@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from goosejobs_worker.goose.redact import keep_end, keep_start, message_text, plain, without_secrets
+from goosejobs_worker.goose.redact import (
+    keep_end,
+    keep_start,
+    message_text,
+    plain,
+    spellings,
+    without_secrets,
+)
 
 CREDENTIALS = {
     "an OpenAI key": "sk-proj-abcDEF123456_ghi",
@@ -96,3 +103,29 @@ def test_a_cut_is_always_marked_and_within_its_limit(text: str, limit: int, lost
         assert len(cut) <= limit
         assert (cut == text) or "[cut: " in cut
         assert (cut == text) == (len(text) <= limit and not lost)
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "it is pa ss/w\"ö'rd!",
+        'it is {"p": "pa ss/w\\"\\u00f6\'rd!"}',
+        'it is {"p": "pa ss/w\\"ö\'rd!"}',
+        "it is cGEgc3MvdyLDtidyZCE=",
+        "it is pa%20ss%2Fw%22%C3%B6%27rd%21",
+    ],
+)
+def test_the_value_of_a_secret_is_masked_however_it_is_written(shown: str) -> None:
+    masked = without_secrets(shown, spellings(["pa ss/w\"ö'rd!\n"]))
+    assert masked.startswith("it is ")
+    assert not any(part in masked for part in ("pa", "cGEg", "rd!"))
+
+
+def test_each_line_of_a_secret_is_masked_by_itself() -> None:
+    key = "-----BEGIN KEY-----\nMIIEvQIBADANBg\nkqhkiG9w0BAQEF\n-----END KEY-----\n"
+    assert without_secrets("2: kqhkiG9w0BAQEF", spellings([key])) == "2: ***"
+
+
+@pytest.mark.parametrize("value", ["", "x", "no!", "true", "False", "null", " \n"])
+def test_a_value_too_short_or_too_plain_to_be_a_secret_masks_nothing(value: str) -> None:
+    assert spellings([value]) == frozenset()

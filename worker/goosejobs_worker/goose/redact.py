@@ -1,8 +1,11 @@
 """Making goose's words fit to be shown: no secrets, no terminal codes, not too long. Pure."""
 
+import json
 import re
-from collections.abc import Collection
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Collection, Iterable
 from typing import Final
+from urllib.parse import quote
 
 MASK: Final = "***"
 
@@ -34,6 +37,32 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 """`api key: value`: in an error message it is a credential, in an agent's answer it may be the answer."""
+
+
+_NO_SECRETS: Final = frozenset({"true", "false", "null", "none"})
+"""What stands in Secrets too and is none: masking it would only break the JSON of an answer."""
+_SHORTEST: Final = 4
+_SHORTEST_LINE: Final = 8
+
+
+def spellings(values: Iterable[str]) -> frozenset[str]:
+    """All the ways in which an agent is likely to write the values of Secrets.
+
+    As it is, each of its longer lines, and in base64, in JSON and in a URL. Values of less than four
+    characters are left out: masking every `x` in a message would hide the message.
+    """
+    found: set[str] = set()
+    for value in values:
+        shown = plain(value).strip()
+        if len(shown) < _SHORTEST or shown.lower() in _NO_SECRETS:
+            continue
+        found |= {shown, json.dumps(shown)[1:-1], json.dumps(shown, ensure_ascii=False)[1:-1]}
+        for raw in (value.encode("utf-8", "surrogateescape"), shown.encode()):
+            found |= {coded(raw).decode().rstrip("=") for coded in (b64encode, urlsafe_b64encode)}
+            found |= {quote(raw), quote(raw, safe="")}
+        lines = {line.strip() for line in shown.splitlines()}
+        found |= {line for line in lines if len(line) >= _SHORTEST_LINE}
+    return frozenset(found)
 
 
 def plain(text: str) -> str:

@@ -118,9 +118,18 @@ class StreamReader:
             start = end + 1
         self._add(data[start:])
 
+    @property
+    def complete(self) -> bool:
+        """Whether goose's last line has been read."""
+        return self._complete
+
     def finish(self) -> Transcript:
         """Say what was read; goose's stdout has ended."""
         self._end_line()
+        return self.seen()
+
+    def seen(self) -> Transcript:
+        """Say what was read so far, up to the last whole line."""
         return Transcript(
             text=self._text.end(),
             text_length=self._text.length,

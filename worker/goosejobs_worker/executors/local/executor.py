@@ -3,25 +3,30 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar
 
-from goosejobs.clients.errors import Unavailable
+from goosejobs.clients.errors import ClientError
+from goosejobs.clients.kube import Kube
 from goosejobs.clients.renderer import Renderer
 from goosejobs.model.reasons import Outcome, Reason
 from goosejobs.model.run import AttemptRequest, AttemptResult
 from goosejobs.recipe import RecipeError
+from goosejobs_worker import environment
+from goosejobs_worker.environment import ConfigNotFound, Environment
 from goosejobs_worker.executors.local.process import Cause, Report, Start, SupervisedProcess
 from goosejobs_worker.executors.local.supervisor import boot_time
 from goosejobs_worker.executors.local.workspace import Place, Workspace
 from goosejobs_worker.goose.classify import classify
 from goosejobs_worker.goose.command import goose_command, goose_environment, secret_values
+from goosejobs_worker.goose.redact import spellings
 from goosejobs_worker.goose.stream import StreamReader, Transcript
 from goosejobs_worker.lifeline import Lifeline, Stop
 from goosejobs_worker.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 _CHUNK_BYTES: Final = 65536
 _STDERR_BYTES: Final = 16384
 
@@ -39,12 +44,16 @@ class LocalExecutor:
         settings: The worker's.
         renderer: Prepares recipes, apart from this process.
         workspace: Where goose keeps its files; already prepared.
+        kube: Where the Secrets and ConfigMaps of `spec.execution.env` are.
     """
 
-    def __init__(self, settings: WorkerSettings, renderer: Renderer, workspace: Workspace) -> None:
+    def __init__(
+        self, settings: WorkerSettings, renderer: Renderer, workspace: Workspace, kube: Kube
+    ) -> None:
         self._settings = settings
         self._renderer = renderer
         self._workspace = workspace
+        self._kube = kube
 
     async def execute(self, attempt: AttemptRequest, lifeline: Lifeline) -> AttemptResult:
         """Run goose once; nothing of it is alive any more when this returns."""
@@ -57,10 +66,15 @@ class LocalExecutor:
                 base_dir=recipe.base_dir,
                 files_root=None if root is None else str(root),
             )
-            report, transcript, stderr = await self._run(attempt, lifeline, prepared.text)
+            own = await _unless_stopped(self._environment(attempt), lifeline)
+            report, transcript, stderr = await self._run(attempt, lifeline, prepared.text, own)
         except RecipeError as error:
             return failed(attempt, Reason.INVALID_RECIPE, error.describe(recipe.source))
-        except (OSError, Unavailable) as error:
+        except ConfigNotFound as error:
+            return failed(attempt, Reason.CONFIG_NOT_FOUND, str(error))
+        except _Stopped as stopped:
+            return stopped_result(attempt, stopped.why)
+        except (OSError, ClientError) as error:
             return failed(attempt, Reason.START_FAILED, f"goose cannot be started: {error}")
         logger.info(
             "goose ended",
@@ -75,19 +89,27 @@ class LocalExecutor:
                 "max_rss_bytes": report.max_rss_bytes,
             },
         )
-        return self._result(attempt, lifeline, report, transcript, stderr, needs_output=prepared.needs_output)
+        return self._result(
+            attempt, lifeline, report, transcript, stderr, needs_output=prepared.needs_output, own=own
+        )
+
+    async def _environment(self, attempt: AttemptRequest) -> Environment:
+        request, namespace = attempt.request, attempt.run.goosejob.namespace
+        wanted = environment.sources(request.env, request.env_from)
+        found = await environment.read(self._kube, namespace, wanted)
+        return environment.resolve(namespace, request.env, request.env_from, found)
 
     async def _run(
-        self, attempt: AttemptRequest, lifeline: Lifeline, recipe: str
+        self, attempt: AttemptRequest, lifeline: Lifeline, recipe: str, own: Environment
     ) -> tuple[Report, Transcript, str]:
         place = await asyncio.to_thread(self._workspace.create, recipe)
         try:
-            process = await SupervisedProcess.start(self._start(attempt, lifeline, place))
+            process = await SupervisedProcess.start(self._start(attempt, lifeline, place, own))
             return await self._follow(process, lifeline)
         finally:
             await asyncio.to_thread(self._workspace.remove, place)
 
-    def _start(self, attempt: AttemptRequest, lifeline: Lifeline, place: Place) -> Start:
+    def _start(self, attempt: AttemptRequest, lifeline: Lifeline, place: Place, own: Environment) -> Start:
         request, settings = attempt.request, self._settings
         goose = settings.find_goose()
         if goose is None:
@@ -105,6 +127,7 @@ class LocalExecutor:
                 job_id=f"{request.goosejob.namespace}/{request.goosejob.name}",
                 max_turns=turns,
                 extra=settings.pass_env,
+                own=own.variables,
                 **model,
             ),
             cwd=str(place.home),
@@ -144,6 +167,7 @@ class LocalExecutor:
         stderr: str,
         *,
         needs_output: bool,
+        own: Environment,
     ) -> AttemptResult:
         session = session_name(attempt)
         by_us = ended_by_us(attempt, lifeline.stopped.result() if lifeline.stopped.done() else None, report)
@@ -155,7 +179,7 @@ class LocalExecutor:
             report.signal,
             stderr,
             needs_output=needs_output,
-            secrets=secret_values(os.environ),
+            secrets=secret_values(os.environ) | secret_values(own.variables) | spellings(own.secrets),
         )
         return AttemptResult(
             attempt=attempt.attempt,
@@ -204,8 +228,37 @@ def ended_by_us(attempt: AttemptRequest, told_to_stop: Stop | None, report: Repo
     if report.cause is not Cause.STOPPED:
         return None
     # A signal to the supervisor itself stops goose too: somebody stops this machine's processes.
-    outcome, reason, message = _STOPPED[told_to_stop or Stop.SHUTDOWN]
+    return stopped_result(attempt, told_to_stop or Stop.SHUTDOWN)
+
+
+def stopped_result(attempt: AttemptRequest, why: Stop) -> AttemptResult:
+    """The result of an attempt that was told to stop."""
+    outcome, reason, message = _STOPPED[why]
     return AttemptResult(attempt=attempt.attempt, outcome=outcome, reason=reason, message=message)
+
+
+class _Stopped(Exception):
+    """The attempt is to end before goose was started."""
+
+    def __init__(self, why: Stop) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+async def _unless_stopped(work: Coroutine[Any, Any, T], lifeline: Lifeline) -> T:
+    """Do something that may take long, for as long as the attempt goes on.
+
+    Raises:
+        _Stopped: It is to end.
+    """
+    task = asyncio.create_task(work)
+    either: list[asyncio.Future[Any]] = [task, lifeline.stopped]
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        return task.result()
+    task.cancel()
+    await asyncio.wait([task])
+    raise _Stopped(lifeline.stopped.result())
 
 
 async def _read(output: asyncio.StreamReader, take: Callable[[bytes], None]) -> None:

@@ -5,7 +5,7 @@ import json
 import socket
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
@@ -45,7 +45,7 @@ class Start:
     """
 
     argv: list[str]
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
     cwd: str
     directory: str
     uid: int | None
