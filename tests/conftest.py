@@ -32,15 +32,16 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Clear the data directory away; pytest-xdist's workers have ended by now."""
     if not hasattr(config, "workerinput"):
-        home = Path(os.environ.pop(_HOME))
-        if home.exists():
-            rigs.remove(home)
+        own = Path(os.environ.pop(_HOME))
+        for home in (own, rigs.beside(own)):
+            if home.exists():
+                rigs.remove(home)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give all tests of a module that has a platform of its own to one worker, so that it is started once."""
     for item in items:
-        if "own_platform" in getattr(item, "fixturenames", ()):
+        if {"own_platform", "own_node", "node"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
@@ -66,6 +67,30 @@ def platform() -> Rig:
 def own_platform() -> Iterator[Rig]:
     """A platform for one test module alone, whose servers it may kill, freeze and restart."""
     with rigs.fresh() as rig:
+        yield rig
+
+
+@pytest.fixture(scope="session")
+def node() -> Rig:
+    """A platform with a real node, on which pods run; to kill its parts, use `own_node`. Needs root."""
+    if reason := rigs.no_node():
+        pytest.skip(reason)
+    rigs.remove_abandoned()
+    rig = Rig(rigs.beside(Path(os.environ[_HOME])), rigs.node_options())
+    rig.up()
+    return rig
+
+
+@pytest.fixture(scope="module")
+def own_node(request: pytest.FixtureRequest) -> Iterator[Rig]:
+    """A platform with a node for one test module alone.
+
+    What differs from our own `NodeOptions` comes by indirect parameters:
+    `@pytest.mark.parametrize("own_node", [{"flags": {"kube-controller-manager": {...}}}], indirect=True)`.
+    """
+    if reason := rigs.no_node():
+        pytest.skip(reason)
+    with rigs.fresh(rigs.node_options(**getattr(request, "param", {}))) as rig:
         yield rig
 
 

@@ -6,25 +6,27 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import psutil
 
-from goosejobs_local import converge, platform, processes, sides
+from goosejobs_local import baseimage, converge, node, platform, processes, sandbox, sides
 from goosejobs_local.converge import Ground
 from goosejobs_local.parts import Part
-from goosejobs_local.platform import Platform
+from goosejobs_local.platform import NodeOptions, Platform
 from goosejobs_local.processes import Child
 from goosejobs_local.progress import silent
 from goosejobs_local.resolve import Resolver
 from goosejobs_local.state import State
 
+_IN_NODE = ("containerd", "kubelet", "kube-proxy", "coredns")
 _PREFIX = "goosejobs-test-"
 _LOG_LINES = 40
 _STOP_SECONDS = 20.0
@@ -101,11 +103,16 @@ class Rig:
     Attributes:
         home: The data directory.
         platform: Kubernetes and Temporal.
+
+    Args:
+        home: The data directory.
+        options: Of its node, if it has one.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, options: NodeOptions | None = None) -> None:
         self.home = home
-        self.platform = Platform(home, Resolver().resolve(platform.SERVERS), audit=True)
+        names = (*platform.SERVERS, *(node.BINARIES if options else ()))
+        self.platform = Platform(home, Resolver().resolve(names), audit=True, options=options)
         self._numbers = itertools.count(1)
         # What one test starts is not written into the state that all share; the mark finds it at the end.
         self._private = Ground(home, State(), save=lambda: None)
@@ -125,6 +132,21 @@ class Rig:
         """The API server's: a JSON object for each request that changes something."""
         return self.platform.control_plane.audit_log
 
+    @property
+    def model_address(self) -> str:
+        """The stub model's URL, from here and from pods; starts it."""
+        return self.model().address
+
+    def import_image(self, archive: Path) -> None:
+        """Give the node an image, from a docker-archive or an OCI archive."""
+        self.platform.import_image(archive)
+
+    def goose_image(self) -> str:
+        """The name of an image that the node has, with real goose in it."""
+        binary = Resolver().resolve(["goose"])["goose"]
+        self.import_image(baseimage.goose(binary))
+        return baseimage.goose_reference(binary.version)
+
     def up(self) -> None:
         """Start what does not run of Kubernetes and Temporal."""
         with platform.lock(self.home):
@@ -132,9 +154,9 @@ class Rig:
             self.platform.up()
 
     def server(self, name: str) -> Handle:
-        """`etcd`, `kube-apiserver`, `kube-controller-manager` or `temporal`: to kill it or to freeze it."""
+        """`etcd`, `kube-apiserver`, `kubelet`, `temporal`, ...: to kill it or to freeze it."""
         address = self.platform.state.parts[name].address
-        return Handle(name, self.platform.child(name), address, self.platform.log(name))
+        return Handle(name, self._process(name), address, self.platform.log(name))
 
     def restart(self, name: str) -> Handle:
         """Start a server that was killed, on the same port and data, and wait until it is well."""
@@ -167,7 +189,7 @@ class Rig:
 
     def model(self) -> Handle:
         """The stub model, one for all tests of this platform."""
-        return self._share(lambda: sides.model(self.platform.port("model")))
+        return self._share(lambda: sides.model(self.platform.port("model"), self.platform.address))
 
     def operator(self) -> Handle:
         """The operator that tests of this platform share."""
@@ -200,6 +222,13 @@ class Rig:
         name = self._unique("worker")
         part = self._worker(name, self._port(name), self.model().address, {"GOOSEJOBS_POOL": pool, **env})
         return self._start(dataclasses.replace(part, name=name), wait)
+
+    def _process(self, name: str) -> Child:
+        """A server's own process; in the node's namespaces it is the child of the one that leads there."""
+        child = self.platform.child(name)
+        if name not in _IN_NODE:
+            return child
+        return processes.find(psutil.Process(child.pid).children()[0].pid)
 
     def _worker(self, name: str, port: int, model: str, env: dict[str, str]) -> Part:
         recipes = self.home / "recipes"
@@ -250,10 +279,10 @@ class Rig:
 
 
 @contextmanager
-def fresh() -> Iterator[Rig]:
-    """A platform of one's own, for tests that kill its servers."""
+def fresh(options: NodeOptions | None = None) -> Iterator[Rig]:
+    """A platform of one's own, for tests that kill its servers; with a node, if there are options for one."""
     with fresh_home() as home:
-        rig = Rig(home)
+        rig = Rig(home, options)
         rig.up()
         yield rig
 
@@ -282,6 +311,25 @@ def remove(home: Path) -> None:
         platform.down(home)
     live[:] = [handle for handle in live if handle.alive]
     shutil.rmtree(home, ignore_errors=True)
+
+
+def beside(home: Path) -> Path:
+    """The data directory of the same session's platform with a node."""
+    return home.with_name(f"{home.name}-node")
+
+
+def no_node() -> str:
+    """Why a node cannot run here; empty if one can."""
+    if sys.platform != "linux":
+        return "a node needs Linux"
+    if os.geteuid() != 0:
+        return "a node needs root"
+    return sandbox.refused()
+
+
+def node_options(**options: Any) -> NodeOptions:
+    """What a test's node is made of; the options are those of `NodeOptions`."""
+    return NodeOptions(node.tools(silent), **options)
 
 
 def remove_abandoned() -> None:

@@ -2,7 +2,8 @@
 
 import datetime
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -12,24 +13,39 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from goosejobs_local.pki import Pair, Pki
 
 _VALID_DAYS = 3650
-_SERVER_NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
-_SERVER_ADDRESSES = ("127.0.0.1", "10.0.0.1")
 
 
-def create(pki: Pki, clients: Mapping[str, str]) -> None:
-    """Write everything.
+def create(pki: Pki, clients: Mapping[str, str | None], servers: Mapping[str, Sequence[str]]) -> None:
+    """Write what is missing.
 
     Args:
         pki: Where to.
         clients: Common name to organisation (Kubernetes reads them as user and group).
+        servers: Common name to the names and addresses under which it serves.
     """
     pki.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    authority_key = ec.generate_private_key(ec.SECP256R1())
-    authority = _certificate("goosejobs-local", None, authority_key, None)
-    for name, organisation in {"server": None, "service-accounts": None, **clients}.items():
-        key = ec.generate_private_key(ec.SECP256R1())
-        _write(pki.pair(name), _certificate(name, organisation, key, (authority, authority_key)), key)
-    _write(pki.pair("ca"), authority, authority_key)
+    new = not pki.authority.exists()
+    authority, authority_key = _new_authority() if new else _authority(pki)
+    for name in (*clients, *servers):
+        if new or not pki.pair(name).certificate.exists():
+            key = ec.generate_private_key(ec.SECP256R1())
+            signer = (authority, authority_key)
+            certificate = _certificate(name, clients.get(name), key, signer, servers.get(name, ()))
+            _write(pki.pair(name), certificate, key)
+    if new:  # the last: without it, all is made anew
+        _write(pki.pair("ca"), authority, authority_key)
+
+
+def _new_authority() -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    return _certificate("goosejobs-local", None, key, None, ()), key
+
+
+def _authority(pki: Pki) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    pair = pki.pair("ca")
+    key = serialization.load_pem_private_key(pair.key.read_bytes(), password=None)
+    certificate = x509.load_pem_x509_certificate(pair.certificate.read_bytes())
+    return certificate, cast(ec.EllipticCurvePrivateKey, key)
 
 
 def _certificate(
@@ -37,6 +53,7 @@ def _certificate(
     organisation: str | None,
     key: ec.EllipticCurvePrivateKey,
     signer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None,
+    serves: Sequence[str],
 ) -> x509.Certificate:
     """A certificate for clients and servers alike; its own authority when there is no signer."""
     attributes = [x509.NameAttribute(NameOID.COMMON_NAME, name)]
@@ -56,18 +73,23 @@ def _certificate(
     )
     if signer:
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
-        if name == "server":
+        if serves:
             # etcd's own gateway calls etcd with the server's certificate, so it keeps the client usage too.
             usages.append(ExtendedKeyUsageOID.SERVER_AUTH)
-            builder = builder.add_extension(_server_names(), critical=False)
+            builder = builder.add_extension(_names(serves), critical=False)
         builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
     return builder.sign(signer[1] if signer else key, hashes.SHA256())
 
 
-def _server_names() -> x509.SubjectAlternativeName:
-    names: list[x509.GeneralName] = [x509.DNSName(name) for name in _SERVER_NAMES]
-    names += [x509.IPAddress(ipaddress.ip_address(address)) for address in _SERVER_ADDRESSES]
-    return x509.SubjectAlternativeName(names)
+def _names(serves: Sequence[str]) -> x509.SubjectAlternativeName:
+    return x509.SubjectAlternativeName([_name(name) for name in serves])
+
+
+def _name(text: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(text))
+    except ValueError:
+        return x509.DNSName(text)
 
 
 def _write(pair: Pair, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:

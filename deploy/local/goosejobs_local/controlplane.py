@@ -1,4 +1,4 @@
-"""A Kubernetes control plane on loopback: etcd, kube-apiserver, kube-controller-manager; no nodes, no root.
+"""A Kubernetes control plane: etcd, kube-apiserver, kube-controller-manager; on loopback, if it has no node.
 
 Written by hand rather than with a cluster tool: three processes and their certificates are all that a
 GooseJob in Process mode needs, each can be killed and started again on its own, and nothing more has to be
@@ -7,11 +7,12 @@ built.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
+from goosejobs_local.network import Network
 from goosejobs_local.parts import Part
 from goosejobs_local.pki import Pki
 from goosejobs_local.state import write_whole
@@ -19,8 +20,9 @@ from goosejobs_local.state import write_whole
 PORTS = ("etcd", "etcd-peer", "kube-apiserver", "kube-controller-manager")
 BINARIES = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
 
-# Only the controllers that something here needs: owner references, namespace deletion, the default service
-# account of each namespace and ClusterRoles that are put together from others.
+_LOOPBACK = "127.0.0.1"
+# Only the controllers that something needs where there is no node: owner references, namespace deletion, the
+# default service account of each namespace and ClusterRoles that are put together from others.
 _CONTROLLERS = (
     "garbage-collector-controller",
     "namespace-controller",
@@ -28,7 +30,14 @@ _CONTROLLERS = (
     "clusterrole-aggregation-controller",
 )
 _SERVICE_RANGE = "10.0.0.0/24"
-_CLIENTS = {"admin": "system:masters", "kube-controller-manager": "system:masters"}
+_CLIENTS: Mapping[str, str | None] = {
+    "admin": "system:masters",
+    "kube-controller-manager": "system:masters",
+    "service-accounts": None,
+}
+_MANAGER = "kube-controller-manager"
+_SERVER_WITH_NODE = "server-with-node"
+_NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,9 @@ class ControlPlane:
         binaries: A path for each name in BINARIES.
         versions: What each binary is, to show.
         audit: Whether the API server writes every request that changes something to `audit_log`.
+        network: The addresses of its node, if it has one; the API server then serves at this machine's end.
+        clients: Users of the node's parts: common name to organisation.
+        flags: More flags of kube-apiserver and kube-controller-manager.
     """
 
     home: Path
@@ -48,6 +60,9 @@ class ControlPlane:
     binaries: Mapping[str, Path]
     versions: Mapping[str, str]
     audit: bool = False
+    network: Network | None = None
+    clients: Mapping[str, str | None] = field(default_factory=dict)
+    flags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def kubeconfig(self) -> Path:
@@ -62,7 +77,12 @@ class ControlPlane:
     @property
     def server(self) -> str:
         """The API server's URL."""
-        return f"https://127.0.0.1:{self.ports['kube-apiserver']}"
+        return f"https://{self.address}:{self.ports['kube-apiserver']}"
+
+    @property
+    def address(self) -> str:
+        """Where the API server serves: loopback, or this machine as its node's pods see it."""
+        return self.network.host if self.network else _LOOPBACK
 
     @property
     def pki(self) -> Pki:
@@ -71,14 +91,18 @@ class ControlPlane:
 
     def prepare(self) -> None:
         """Write certificates, kubeconfigs and the audit policy."""
-        if not self.pki.authority.exists():  # it is written last
+        clients = {**_CLIENTS, **self.clients}
+        servers: dict[str, tuple[str, ...]] = {"server": (*_NAMES, _LOOPBACK)}
+        if self.network:
+            serves = (*_NAMES, "kubernetes.default.svc.cluster.local", self.address, self.network.kubernetes)
+            servers |= {_SERVER_WITH_NODE: serves, "node": (self.network.node,)}
+        if not all(self.pki.pair(name).certificate.exists() for name in ("ca", *clients, *servers)):
             # Late, because it is slow to load, and a second `up` has no need of it.
             from goosejobs_local import certificates  # noqa: PLC0415
 
-            certificates.create(self.pki, _CLIENTS)
-        for user in _CLIENTS:
-            path = self.kubeconfig if user == "admin" else self.home / f"{user}.kubeconfig"
-            write_whole(path, yaml.safe_dump(self._kubeconfig(user), sort_keys=False))
+            certificates.create(self.pki, clients, servers)
+        write_whole(self.kubeconfig, self.kubeconfig_of("admin"))
+        write_whole(self.home / f"{_MANAGER}.kubeconfig", self.kubeconfig_of(_MANAGER))
         write_whole(self._audit_policy, json.dumps(_AUDIT_POLICY))
 
     def parts(self) -> list[Part]:
@@ -89,15 +113,22 @@ class ControlPlane:
     def _audit_policy(self) -> Path:
         return self.home / "audit-policy.json"
 
-    def _kubeconfig(self, user: str) -> dict[str, object]:
-        pair = self.pki.pair(user)
-        return {
+    def kubeconfig_of(self, user: str, directory: Path | None = None) -> str:
+        """A kubeconfig.
+
+        Args:
+            user: A common name of a client.
+            directory: Where its reader finds the certificates, if that is not where they are written.
+        """
+        pki = Pki(directory) if directory else self.pki
+        pair = pki.pair(user)
+        content = {
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [
                 {
                     "name": "goosejobs",
-                    "cluster": {"server": self.server, "certificate-authority": str(self.pki.authority)},
+                    "cluster": {"server": self.server, "certificate-authority": str(pki.authority)},
                 }
             ],
             "users": [
@@ -109,6 +140,7 @@ class ControlPlane:
             "contexts": [{"name": "goosejobs", "context": {"cluster": "goosejobs", "user": user}}],
             "current-context": "goosejobs",
         }
+        return yaml.safe_dump(content, sort_keys=False)
 
     def _etcd(self) -> Part:
         port = self.ports["etcd"]
@@ -145,13 +177,11 @@ class ControlPlane:
 
     def _apiserver(self) -> Part:
         port, pki = self.ports["kube-apiserver"], self.pki
-        server, admin, accounts = pki.pair("server"), pki.pair("admin"), pki.pair("service-accounts")
+        admin, accounts = pki.pair("admin"), pki.pair("service-accounts")
+        server = pki.pair(_SERVER_WITH_NODE if self.network else "server")
         argv = {
-            "bind-address": "127.0.0.1",
-            # No node has to reach it. The address is given because without a default route kube-apiserver
-            # finds none, and no endpoint is published because loopback would be refused as one.
-            "advertise-address": "127.0.0.1",
-            "endpoint-reconciler-type": "none",
+            "bind-address": self.address,
+            "advertise-address": self.address,
             "secure-port": port,
             "etcd-servers": f"https://127.0.0.1:{self.ports['etcd']}",
             "etcd-cafile": pki.authority,
@@ -163,9 +193,9 @@ class ControlPlane:
             "service-account-issuer": "https://kubernetes.default.svc",
             "service-account-key-file": accounts.key,
             "service-account-signing-key-file": accounts.key,
-            "service-cluster-ip-range": _SERVICE_RANGE,
-            "authorization-mode": "RBAC",
             "profiling": "false",
+            **self._for_node(),
+            **self.flags.get("kube-apiserver", {}),
         }
         if self.audit:
             argv |= {"audit-policy-file": self._audit_policy, "audit-log-path": self.audit_log}
@@ -178,20 +208,44 @@ class ControlPlane:
             address=self.server,
         )
 
+    def _for_node(self) -> dict[str, object]:
+        """The API server's flags that depend on whether there is a node."""
+        if self.network is None:
+            return {
+                # No node has to reach it. The address is given because without a default route kube-apiserver
+                # finds none, and no endpoint is published because loopback would be refused as one.
+                "endpoint-reconciler-type": "none",
+                "service-cluster-ip-range": _SERVICE_RANGE,
+                "authorization-mode": "RBAC",
+            }
+        admin = self.pki.pair("admin")
+        return {
+            "service-cluster-ip-range": self.network.services,
+            "authorization-mode": "Node,RBAC",
+            "enable-admission-plugins": "NodeRestriction",
+            # That a pod may not be privileged is for Pod Security to say, as in any cluster.
+            "allow-privileged": "true",
+            "kubelet-certificate-authority": self.pki.authority,
+            "kubelet-client-certificate": admin.certificate,
+            "kubelet-client-key": admin.key,
+            "kubelet-preferred-address-types": "InternalIP",
+        }
+
     def _controller_manager(self) -> Part:
         port, pki = self.ports["kube-controller-manager"], self.pki
         server = pki.pair("server")
         argv = {
-            "kubeconfig": self.home / "kube-controller-manager.kubeconfig",
+            "kubeconfig": self.home / f"{_MANAGER}.kubeconfig",
             "bind-address": "127.0.0.1",
             "secure-port": port,
             "tls-cert-file": server.certificate,
             "tls-private-key-file": server.key,
-            "controllers": ",".join(_CONTROLLERS),
+            "controllers": "*" if self.network else ",".join(_CONTROLLERS),
             "leader-elect": "false",
             "root-ca-file": pki.authority,
             "service-account-private-key-file": pki.pair("service-accounts").key,
             "profiling": "false",
+            **self.flags.get("kube-controller-manager", {}),
         }
         return Part(
             name="kube-controller-manager",
@@ -203,8 +257,13 @@ class ControlPlane:
         )
 
 
+def flags_of(flags: Mapping[str, object]) -> tuple[str, ...]:
+    """Flags as Kubernetes' programs take them."""
+    return tuple(f"--{name}={value}" for name, value in flags.items())
+
+
 def _argv(binary: Path, flags: Mapping[str, object]) -> tuple[str, ...]:
-    return (str(binary), *(f"--{name}={value}" for name, value in flags.items()))
+    return (str(binary), *flags_of(flags))
 
 
 _AUDIT_POLICY = {

@@ -94,7 +94,7 @@ def start(part: Part, ground: Ground) -> Child:
     """
     env = {**_inherited(part), **part.env}
     # What servers write is for nobody else; a worker sees itself to what it shares with goose's user.
-    umask = -1 if part.inherit else 0o077
+    umask = -1 if part.inherit else part.umask
     try:
         child = processes.spawn(
             part.argv, env=env, log=ground.log(part.name), mark=str(ground.home), cwd=part.cwd, umask=umask

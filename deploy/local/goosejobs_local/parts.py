@@ -25,9 +25,10 @@ class Part:
         cwd: Its working directory.
         after: Parts that must be well before this one starts.
         once: It is a step, not a server: it must end with exit code 0, and is not done again.
-        stamp: For a step, what besides the command decides its result.
+        stamp: What besides the command decides what it does: the content of its files.
         deadline: Seconds that it may take until it is well.
         grace: Seconds between SIGTERM and SIGKILL.
+        umask: Of the files that it makes; -1: ours.
         version: To show.
         address: To show.
     """
@@ -43,6 +44,7 @@ class Part:
     stamp: str = ""
     deadline: float = 60.0
     grace: float = 10.0
+    umask: int = 0o077
     version: str = ""
     address: str = ""
 

@@ -6,18 +6,22 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from goosejobs.model import names
-from goosejobs_local import controlplane, converge, processes, state, temporal
+from goosejobs_local import controlplane, converge, network, node, processes, sandbox, state, temporal
 from goosejobs_local.controlplane import ControlPlane
 from goosejobs_local.converge import Ground
+from goosejobs_local.debian import Root
+from goosejobs_local.node import Node
 from goosejobs_local.parts import Part
 from goosejobs_local.processes import Child
 from goosejobs_local.progress import Progress, Report, silent
 from goosejobs_local.resolve import Resolved
+from goosejobs_local.sandbox import Sandbox
 from goosejobs_local.temporal import Temporal
 
 SERVERS = (*controlplane.BINARIES, "temporal")
@@ -31,8 +35,23 @@ _RESOURCE = f"/apis/{names.GROUP}/{names.VERSION}/{names.PLURAL}"
 STATE = "state.json"
 _RUNTIME = (
     "audit-policy.json", "audit.log", "bin", "etcd", "kube-controller-manager.kubeconfig", "kubeconfig",
-    "kubectl", "pki", "temporal.db*", "worker", "logs", STATE,
+    "kubectl", "node", "pki", "temporal.db*", "worker", "logs", STATE,
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class NodeOptions:
+    """That there is a node, and what about it differs from our own choice.
+
+    Attributes:
+        tools: See `node.tools`.
+        flags: More flags of the programs, by the programs' names; the control plane's, too.
+        kubelet: More fields of the kubelet's configuration file.
+    """
+
+    tools: Root
+    flags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    kubelet: Mapping[str, object] = field(default_factory=dict)
 
 
 class Platform:
@@ -43,24 +62,35 @@ class Platform:
 
     Args:
         home: The data directory.
-        binaries: At least SERVERS.
+        binaries: At least SERVERS, and node.BINARIES if there is a node.
         audit: Whether the API server writes down every change that is asked of it.
         ui: Whether Temporal's web pages are served.
+        options: Of the node, if there is to be one.
     """
 
     def __init__(
-        self, home: Path, binaries: Mapping[str, Resolved], *, audit: bool = False, ui: bool = False
+        self,
+        home: Path,
+        binaries: Mapping[str, Resolved],
+        *,
+        audit: bool = False,
+        ui: bool = False,
+        options: NodeOptions | None = None,
     ) -> None:
         self.home = home.absolute()
         self.state = state.load(self.home / STATE)
-        self.state.ensure_ports((*controlplane.PORTS, *temporal.PORTS))
+        self.state.ensure_ports((*controlplane.PORTS, *temporal.PORTS, *(node.PORTS if options else ())))
         self._binaries = binaries
+        self.network = self._network() if options else None
         self.control_plane = ControlPlane(
             home=self.home,
             ports=self.state.ports,
             binaries={name: binary.path for name, binary in binaries.items()},
             versions={name: binary.version for name, binary in binaries.items()},
             audit=audit,
+            network=self.network,
+            clients=node.CLIENTS if options else {},
+            flags=options.flags if options else {},
         )
         self.temporal = Temporal(
             home=self.home,
@@ -68,7 +98,14 @@ class Platform:
             binary=binaries["temporal"].path,
             version=binaries["temporal"].version,
             ui=ui,
+            host=self.address,
         )
+        self.node = self._node(options, self.network) if options and self.network else None
+
+    @property
+    def address(self) -> str:
+        """Where the API server and Temporal serve, and where the stub model should."""
+        return self.network.host if self.network else "127.0.0.1"
 
     @property
     def kubeconfig(self) -> Path:
@@ -91,7 +128,11 @@ class Platform:
         prepare_home(self.home)
         self.save()
         self.control_plane.prepare()
-        return converge.converge([*self.servers(), *more], self._ground, report)
+        of_node: list[Part] = []
+        if self.node:
+            init = self._begin_node(self.node, report)
+            of_node = self.node.parts(init)
+        return converge.converge([*self.servers(), *of_node, *more], self._ground, report)
 
     def converge(self, parts: Sequence[Part], report: Report = silent) -> list[Child]:
         """Bring up parts beside the servers; as `converge.converge`."""
@@ -112,6 +153,22 @@ class Platform:
     def servers(self) -> list[Part]:
         """Kubernetes with our CRDs, and Temporal."""
         return [*self.control_plane.parts(), self.temporal.part(), self._crds()]
+
+    def import_image(self, archive: Path) -> None:
+        """Give the node an image, from a docker-archive or an OCI archive.
+
+        Raises:
+            ValueError: There is no node.
+            SandboxFailed: containerd cannot read it.
+        """
+        if self.node is None:
+            raise ValueError("there is no node to import images into")
+        sandbox.load_image(self.node.ctr(self.init, "images", "import", "-"), archive, self.node.tools)
+
+    @property
+    def init(self) -> int:
+        """The process id of the node's init, inside its namespaces."""
+        return sandbox.inner(self.child(sandbox.INIT))
 
     def child(self, name: str) -> Child:
         """A part's process, as it is written down.
@@ -165,6 +222,38 @@ class Platform:
     def _ground(self) -> Ground:
         return Ground(self.home, self.state, self.save)
 
+    def _network(self) -> network.Network:
+        if not self.state.network:
+            self.state.network = network.choose(network.taken(sandbox.routes()))
+        return network.network(self.state.network, self.home)
+
+    def _node(self, options: NodeOptions, addresses: network.Network) -> Node:
+        return Node(
+            home=self.home,
+            network=addresses,
+            control_plane=self.control_plane,
+            binaries={name: self._binaries[name].path for name in node.BINARIES},
+            versions={name: self._binaries[name].version for name in node.BINARIES},
+            tools=options.tools,
+            flags=options.flags,
+            settings=options.kubelet,
+        )
+
+    def _begin_node(self, wanted: Node, report: Report) -> int:
+        """Make the node's namespaces, unless they are there; returns its init's inner process."""
+        wanted.prepare()
+        box = Sandbox(self.home, wanted.network, wanted.tools)
+        known = self.state.parts.get(sandbox.INIT)
+        if known and self.state.steps.get(sandbox.INIT) != known.birth:
+            processes.stop([known.child], 0)  # whoever started it was killed before it was prepared
+        self.converge([box.part()], report)
+        child = self.child(sandbox.INIT)
+        if self.state.steps.get(sandbox.INIT) != child.birth:
+            box.prepare(child)
+            self.state.steps[sandbox.INIT] = child.birth
+            self.save()
+        return sandbox.inner(child)
+
     def _crds(self) -> Part:
         """A step: the CRDs are applied and served."""
         files = sorted(CRDS.glob("*.yaml"))
@@ -212,6 +301,8 @@ def down(home: Path, *, keep: Iterable[str] = ()) -> int:
     processes.stop([child for child in alive if child not in servers], _GRACE_SECONDS)
     processes.stop(servers, _SERVER_GRACE_SECONDS)
     count = len(alive) + processes.sweep(str(home))
+    if recorded.network:
+        sandbox.clear(home)
     for pattern in set(_RUNTIME) - set(keep):
         for path in home.glob(pattern):
             remove(path)

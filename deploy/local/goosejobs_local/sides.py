@@ -12,13 +12,13 @@ from goosejobs_local.parts import Part
 STUB_MODEL = "stub"
 
 
-def model(port: int) -> Part:
+def model(port: int, host: str = "127.0.0.1") -> Part:
     """The stub model server."""
     return Part(
         name="model",
-        argv=(sys.executable, "-m", "goosejobs_local.modelstub", "--host", "127.0.0.1", "--port", str(port)),
-        probes=(f"http://127.0.0.1:{port}/v1/models",),
-        address=f"http://127.0.0.1:{port}",
+        argv=(sys.executable, "-m", "goosejobs_local.modelstub", "--host", host, "--port", str(port)),
+        probes=(f"http://{host}:{port}/v1/models",),
+        address=f"http://{host}:{port}",
     )
 
 

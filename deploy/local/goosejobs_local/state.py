@@ -51,6 +51,7 @@ class State(BaseModel):
         steps: What was done once, by name, with the digest of the command that did it.
         model: Where answers come from, for people.
         ui: The address of Temporal's web pages, if they are served.
+        network: The node's block of addresses, if there is a node.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -60,6 +61,7 @@ class State(BaseModel):
     steps: dict[str, str] = {}
     model: str = ""
     ui: str = ""
+    network: str = ""
 
     def ensure_ports(self, names: Iterable[str]) -> None:
         """Choose a port for each name that has none."""

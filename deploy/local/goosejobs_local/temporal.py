@@ -22,6 +22,7 @@ class Temporal:
         binary: The Temporal CLI.
         version: What the binary is, to show.
         ui: Whether its web pages are served, too.
+        host: Where it serves.
     """
 
     home: Path
@@ -29,22 +30,23 @@ class Temporal:
     binary: Path
     version: str
     ui: bool = False
+    host: str = "127.0.0.1"
 
     @property
     def address(self) -> str:
         """host:port of its gRPC API."""
-        return f"127.0.0.1:{self.ports['temporal']}"
+        return f"{self.host}:{self.ports['temporal']}"
 
     @property
     def ui_url(self) -> str:
         """The address of its web pages."""
-        return f"http://127.0.0.1:{self.ports['temporal-ui']}"
+        return f"http://{self.host}:{self.ports['temporal-ui']}"
 
     def part(self) -> Part:
         """The process."""
         argv = [
             str(self.binary), "server", "start-dev",
-            "--ip", "127.0.0.1",
+            "--ip", self.host,
             "--port", str(self.ports["temporal"]),
             "--http-port", str(self.ports["temporal-http"]),
             "--metrics-port", str(self.ports["temporal-metrics"]),
@@ -62,7 +64,7 @@ class Temporal:
             # Else it reads the user's, which is about other servers.
             env={"TEMPORAL_CONFIG_FILE": os.devnull},
             # An open port is not enough: for a moment it answers that it is not healthy yet.
-            probes=(f"http://127.0.0.1:{self.ports['temporal-http']}/api/v1/namespaces/{NAMESPACE}",),
+            probes=(f"http://{self.host}:{self.ports['temporal-http']}/api/v1/namespaces/{NAMESPACE}",),
             version=self.version,
             address=self.address,
         )

@@ -1,0 +1,390 @@
+"""A real node: containerd, kubelet, kube-proxy, CoreDNS, and the scheduler that fills it. Root on Linux only.
+
+The settings that differ from a usual node's are there because the node is a guest: it may be on a machine
+with cgroup v1, may be in a container itself, and must leave the machine's own limits alone.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from goosejobs_local import images, sandbox
+from goosejobs_local.controlplane import ControlPlane, flags_of
+from goosejobs_local.debian import Root, packages
+from goosejobs_local.network import Network, nameservers
+from goosejobs_local.parts import Part
+from goosejobs_local.progress import Report
+from goosejobs_local.sandbox import HOME
+from goosejobs_local.state import write_whole
+
+NAME = "goosejobs"
+"""The node's name in Kubernetes."""
+
+BINARIES = ("kubelet", "kube-proxy", "kube-scheduler", "coredns")
+PORTS = ("kube-scheduler",)
+PAUSE_IMAGE = "localhost/goosejobs/pause:1"
+DNS_DOMAIN = "cluster.local"
+NODE_USER = f"system:node:{NAME}"
+CLIENTS = {
+    NODE_USER: "system:nodes",
+    "system:kube-proxy": "",
+    "system:kube-scheduler": "",
+    "coredns": "system:masters",
+}
+"""Common name to organisation, as Kubernetes' own roles expect them."""
+
+# Program, and the Debian package that has it.
+_TOOLS = {
+    "containerd": "containerd",
+    "ctr": "containerd",
+    "containerd-shim-runc-v2": "containerd",
+    "runc": "runc",
+    "nft": "nftables",
+    "catatonit": "catatonit",
+    "ip": "iproute2",
+    "mount": "mount",
+    "unshare": "util-linux",
+    "nsenter": "util-linux",
+    "setpriv": "util-linux",
+}
+_PLUGINS = ("ptp", "host-local", "loopback")
+_PLUGIN_FOLDERS = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")
+_UMASK = 0o022
+"""Users of containers are others to whoever makes their files."""
+_PAUSE_FILE = "pause.tar"
+_SOCKET = "/run/containerd/containerd.sock"
+_FOLDER = HOME / "node"
+_RESOLV_CONF = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
+
+
+def tools(report: Report) -> Root:
+    """Where all programs are that a node needs besides BINARIES: on PATH, and from Debian's packages.
+
+    Raises:
+        NotDebian: Some are missing and cannot be had.
+    """
+    here = packages([])
+    missing = {package for program, package in _TOOLS.items() if here.which(program) is None}
+    if _plugins(here) is None:
+        missing.add("containernetworking-plugins")
+    return packages(sorted(missing), report)
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node and how its parts are started.
+
+    Attributes:
+        home: The platform's data directory.
+        network: Its addresses.
+        control_plane: Whose node it is.
+        binaries: A path for each name in BINARIES.
+        versions: What each binary is, to show.
+        tools: See `tools`.
+        flags: More flags of kubelet, kube-proxy and kube-scheduler.
+        settings: More fields of the kubelet's configuration file.
+    """
+
+    home: Path
+    network: Network
+    control_plane: ControlPlane
+    binaries: Mapping[str, Path]
+    versions: Mapping[str, str]
+    tools: Root
+    flags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """All its files."""
+        return self.home / "node"
+
+    def prepare(self) -> None:
+        """Write configurations and kubeconfigs."""
+        self.folder.mkdir(mode=0o755, exist_ok=True)
+        for user in CLIENTS:
+            text = self.control_plane.kubeconfig_of(user, HOME / "pki")
+            write_whole(self.folder / f"{_file(user)}.kubeconfig", text)
+        write_whole(self.folder / "containerd.toml", self._containerd_config())
+        write_whole(self.folder / "kubelet.yaml", yaml.safe_dump(self._kubelet_config()))
+        write_whole(self.folder / "kube-proxy.yaml", yaml.safe_dump(self._proxy_config()))
+        write_whole(self.folder / "Corefile", self._corefile())
+        host = self.control_plane.kubeconfig_of("system:kube-scheduler")
+        write_whole(self.folder / "host.kube-scheduler.kubeconfig", host)
+        self._write_pause()
+        (self.folder / "cni").mkdir(exist_ok=True)
+        write_whole(self.folder / "cni" / "10-goosejobs.conflist", json.dumps(self._cni(), indent=1))
+
+    def _write_pause(self) -> None:
+        """Our own init is statically linked, and can wait for ever: it is the pause image, too."""
+        target = self.folder / _PAUSE_FILE
+        program = self.tools.which("catatonit")
+        if target.exists() or program is None:
+            return
+        tar = self.folder / "pause-layer.tar"
+        images.layer([images.Entry(program.resolve(), "/pause")], tar)
+        images.archive(PAUSE_IMAGE, [tar], {"Entrypoint": ["/pause", "-P"]}, target)
+        tar.unlink()
+
+    def parts(self, init: int) -> list[Part]:
+        """The processes, and the steps that make the node one on which pods run.
+
+        Args:
+            init: See `sandbox.Sandbox.prepare`.
+        """
+        inside = tuple(sandbox.enter(init))
+        return [
+            self._containerd(inside),
+            self._kubelet(inside),
+            self._proxy(inside),
+            self._coredns(inside),
+            self._scheduler(),
+            self._pause(init),
+            self._ready(init),
+        ]
+
+    def ctr(self, init: int, *arguments: str) -> list[str]:
+        """A command line of containerd's client; see `parts`."""
+        return [*sandbox.enter(init), "ctr", f"--address={_SOCKET}", "--namespace=k8s.io", *arguments]
+
+    def _containerd(self, inside: tuple[str, ...]) -> Part:
+        return Part(
+            name="containerd",
+            argv=(*inside, "containerd", "--config", str(_FOLDER / "containerd.toml")),
+            env=self.tools.environment(os.environ),
+            probes=(f"http://{self.network.node}:1338/v1/metrics",),
+            umask=_UMASK,
+            stamp=self._containerd_config(),
+            address=self.network.node,
+        )
+
+    def _kubelet(self, inside: tuple[str, ...]) -> Part:
+        flags = {
+            "config": _FOLDER / "kubelet.yaml",
+            "kubeconfig": _FOLDER / f"{_file(NODE_USER)}.kubeconfig",
+            "hostname-override": NAME,
+            "node-ip": self.network.node,
+            "root-dir": _FOLDER / "kubelet",
+            "cert-dir": _FOLDER / "kubelet-pki",
+            **self.flags.get("kubelet", {}),
+        }
+        return Part(
+            name="kubelet",
+            argv=(*inside, str(self.binaries["kubelet"]), *flags_of(flags)),
+            env=self.tools.environment(os.environ),
+            probes=(f"https://{self.network.node}:10250/healthz", self._api(f"/api/v1/nodes/{NAME}")),
+            after=("containerd", "kube-apiserver"),
+            umask=_UMASK,
+            stamp=json.dumps(self._kubelet_config()),
+            version=self.versions["kubelet"],
+            address=f"{self.network.node}:10250",
+        )
+
+    def _proxy(self, inside: tuple[str, ...]) -> Part:
+        flags = {"config": _FOLDER / "kube-proxy.yaml", **self.flags.get("kube-proxy", {})}
+        return Part(
+            name="kube-proxy",
+            argv=(*inside, str(self.binaries["kube-proxy"]), *flags_of(flags)),
+            env=self.tools.environment(os.environ),
+            probes=(f"http://{self.network.node}:10256/livez",),
+            after=("kube-apiserver",),
+            stamp=json.dumps(self._proxy_config()),
+            version=self.versions["kube-proxy"],
+            address=self.network.node,
+        )
+
+    def _coredns(self, inside: tuple[str, ...]) -> Part:
+        return Part(
+            name="coredns",
+            argv=(*inside, str(self.binaries["coredns"]), "-conf", str(_FOLDER / "Corefile")),
+            probes=(f"http://{self.network.node}:8181/ready",),
+            after=("kube-apiserver",),
+            stamp=self._corefile(),
+            version=self.versions["coredns"],
+            address=f"{self.network.node}:53",
+        )
+
+    def _scheduler(self) -> Part:
+        port, pair = self.control_plane.ports["kube-scheduler"], self.control_plane.pki.pair("server")
+        kubeconfig = self.folder / "host.kube-scheduler.kubeconfig"
+        flags = {
+            "kubeconfig": kubeconfig,
+            "authentication-kubeconfig": kubeconfig,
+            "authorization-kubeconfig": kubeconfig,
+            "bind-address": "127.0.0.1",
+            "secure-port": port,
+            "tls-cert-file": pair.certificate,
+            "tls-private-key-file": pair.key,
+            "leader-elect": "false",
+            "profiling": "false",
+            **self.flags.get("kube-scheduler", {}),
+        }
+        return Part(
+            name="kube-scheduler",
+            argv=(str(self.binaries["kube-scheduler"]), *flags_of(flags)),
+            probes=(f"https://127.0.0.1:{port}/healthz",),
+            after=("kube-apiserver",),
+            version=self.versions["kube-scheduler"],
+            address=f"127.0.0.1:{port}",
+        )
+
+    def _pause(self, init: int) -> Part:
+        """A step: the image that holds each pod's namespaces is there."""
+        argv = self.ctr(init, "images", "import", str(_FOLDER / _PAUSE_FILE))
+        env = self.tools.environment(os.environ)
+        return Part(name="pause-image", argv=tuple(argv), env=env, once=True, after=("containerd",))
+
+    def _ready(self, init: int) -> Part:
+        """A step: Kubernetes has seen that the node is ready."""
+        argv = (
+            str(self.control_plane.binaries["kubectl"]), f"--kubeconfig={self.control_plane.kubeconfig}",
+            "wait", f"node/{NAME}", "--for=condition=Ready", "--timeout=60s",
+        )  # fmt: skip
+        after = ("kubelet", "kube-proxy", "coredns", "kube-scheduler", "pause-image")
+        return Part(name="node-ready", argv=argv, once=True, after=after, stamp=str(init))
+
+    def _api(self, path: str) -> str:
+        return f"{self.control_plane.server}{path}"
+
+    def _containerd_config(self) -> str:
+        return _CONTAINERD.format(
+            folder=_FOLDER,
+            socket=_SOCKET,
+            node=self.network.node,
+            pause=PAUSE_IMAGE,
+            plugins=_plugins(self.tools),
+        )
+
+    def _kubelet_config(self) -> dict[str, object]:
+        pki = HOME / "pki"
+        return {
+            "apiVersion": "kubelet.config.k8s.io/v1beta1",
+            "kind": "KubeletConfiguration",
+            "address": self.network.node,
+            "healthzBindAddress": "127.0.0.1",
+            "authentication": {
+                "anonymous": {"enabled": False},
+                "webhook": {"enabled": True},
+                "x509": {"clientCAFile": str(pki / "ca.crt")},
+            },
+            "authorization": {"mode": "Webhook"},
+            "tlsCertFile": str(pki / "node.crt"),
+            "tlsPrivateKeyFile": str(pki / "node.key"),
+            "containerRuntimeEndpoint": f"unix://{_SOCKET}",
+            "clusterDNS": [self.network.node],
+            "clusterDomain": DNS_DOMAIN,
+            "resolvConf": "",
+            "volumePluginDir": str(_FOLDER / "volume-plugins"),
+            "failCgroupV1": False,
+            "failSwapOn": False,
+            "cgroupDriver": "cgroupfs",
+            "cgroupsPerQOS": True,
+            "cgroupRoot": f"/{sandbox.cgroup_name(self.home)}",
+            "enforceNodeAllocatable": [],
+            "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
+            # Images are imported by hand: what is collected as garbage cannot be pulled again.
+            "imageGCHighThresholdPercent": 100,
+            "makeIPTablesUtilChains": False,
+            "maxPods": 250,
+            "registryPullQPS": 0,
+            **self.settings,
+        }
+
+    def _proxy_config(self) -> dict[str, object]:
+        return {
+            "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+            "kind": "KubeProxyConfiguration",
+            "clientConnection": {"kubeconfig": str(_FOLDER / "system.kube-proxy.kubeconfig")},
+            "mode": "nftables",
+            "clusterCIDR": str(self.network.pods),
+            "hostnameOverride": NAME,
+            "bindAddress": self.network.node,
+            "healthzBindAddress": f"{self.network.node}:10256",
+            "metricsBindAddress": f"{self.network.node}:10249",
+            # The machine's own limit stays as it is.
+            "conntrack": {"maxPerCore": 0, "min": 0},
+        }
+
+    def _corefile(self) -> str:
+        above = nameservers([path.read_text() for path in _RESOLV_CONF if path.exists()])
+        return _COREFILE.format(
+            node=self.network.node,
+            domain=DNS_DOMAIN,
+            kubeconfig=_FOLDER / "coredns.kubeconfig",
+            forward=f"forward . {' '.join(above)}" if above else "",
+        )
+
+    def _cni(self) -> dict[str, object]:
+        ranges = [[{"subnet": str(self.network.pods)}]]
+        return {
+            "cniVersion": "0.4.0",
+            "name": "goosejobs",
+            # A cable for each pod, not a bridge: then pods reach each other's services without the machine's
+            # br_netfilter.
+            "plugins": [
+                {
+                    "type": "ptp",
+                    "ipam": {
+                        "type": "host-local",
+                        "ranges": ranges,
+                        "routes": [{"dst": "0.0.0.0/0"}],
+                        "dataDir": str(_FOLDER / "addresses"),
+                    },
+                }
+            ],
+        }
+
+
+def _plugins(root: Root) -> Path | None:
+    """The directory of the CNI plugins."""
+    folders = [Path(folder) for folder in _PLUGIN_FOLDERS]
+    for folder in [*folders, *(root.path / str(folder).lstrip("/") for folder in folders)]:
+        if all((folder / name).exists() for name in _PLUGINS):
+            return folder
+    return None
+
+
+def _file(user: str) -> str:
+    return user.replace(":", ".")
+
+
+_CONTAINERD = """\
+version = 2
+root = "{folder}/containerd"
+state = "/run/containerd"
+# It would make a directory on the machine.
+disabled_plugins = ["io.containerd.internal.v1.opt"]
+
+[grpc]
+address = "{socket}"
+
+[metrics]
+address = "{node}:1338"
+
+[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = "{pause}"
+restrict_oom_score_adj = true
+
+[plugins."io.containerd.grpc.v1.cri".cni]
+bin_dir = "{plugins}"
+conf_dir = "{folder}/cni"
+"""
+
+_COREFILE = """\
+.:53 {{
+    bind {node}
+    errors
+    ready {node}:8181
+    kubernetes {domain} in-addr.arpa {{
+        kubeconfig {kubeconfig}
+        pods insecure
+        ttl 5
+    }}
+    {forward}
+    cache 5
+}}
+"""
