@@ -85,9 +85,9 @@ def _host_namespaces(spec: Object) -> Iterator[str]:
 
 def _volumes(spec: Object) -> Iterator[str]:
     for index, volume in enumerate(spec.get("volumes") or ()):
-        if all(volume.get(kind) is None for kind in _VOLUME_KINDS):
-            kind = ", ".join(sorted(volume.keys() - {"name"})) or "no kind"
-            yield f"spec.volumes[{index}]: {kind} is not one of {', '.join(sorted(_VOLUME_KINDS))}"
+        kinds = sorted(kind for kind, source in volume.items() if kind != "name" and source is not None)
+        if kinds and _VOLUME_KINDS.isdisjoint(kinds):  # one of no kind is an emptyDir to the API server
+            yield f"spec.volumes[{index}].{kinds[0]} must be one of {', '.join(sorted(_VOLUME_KINDS))}"
 
 
 def _sysctls(spec: Object) -> Iterator[str]:

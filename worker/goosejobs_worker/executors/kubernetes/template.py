@@ -25,6 +25,12 @@ class SeccompProfile(Part):
     type: Literal["RuntimeDefault", "Localhost"] = "RuntimeDefault"
     localhost_profile: str | None = Field(default=None, min_length=1, max_length=1024)
 
+    @model_validator(mode="after")
+    def _profile_of_type(self) -> Self:
+        if (self.type == "Localhost") != (self.localhost_profile is not None):
+            raise ValueError("localhostProfile goes with type Localhost, and only with it")
+        return self
+
 
 class PodSecurity(Part):
     """As whom goose runs, as far as the Pod Security Standard "restricted" leaves a choice.
@@ -109,4 +115,6 @@ def _words(kind: str, message: str) -> str:
         return "there is no such field; see the names in the documentation of pools"
     if kind == "string_type":
         return "should be text: put it in quotes"
+    if kind == "model_type":
+        return "Input should be a mapping"
     return message.removeprefix("Value error, ")
