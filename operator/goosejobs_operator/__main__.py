@@ -7,16 +7,21 @@ import sys
 
 from goosejobs.logging import configure
 from goosejobs.settings import InvalidSettings
+from goosejobs.usage import answer
 from goosejobs_operator.settings import OperatorSettings
 
 log = logging.getLogger("goosejobs_operator")
 
+PURPOSE = "keeps a Temporal schedule for each GooseJob, and says in its status how it is served."
 FAILED = 1
 WRONG_SETTINGS = 2
 
 
 def main() -> None:
     """Run until told to stop; end with 0 then, 1 when it could not go on, 2 when a setting is wrong."""
+    if told := answer("goosejobs-operator", PURPOSE, OperatorSettings, sys.argv[1:]):
+        print(told.text, file=sys.stderr if told.code else sys.stdout)
+        sys.exit(told.code)
     try:
         settings = OperatorSettings.load()
     except InvalidSettings as error:
