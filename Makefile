@@ -19,5 +19,6 @@ format:
 	$(RUN) ruff check --fix .
 	$(RUN) ruff format .
 
+generate:  ; $(RUN) python -m charts.generate
 test:      ; $(RUN) python tests/run.py
 bench:     ; $(RUN) python -m bench

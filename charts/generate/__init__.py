@@ -1,0 +1,1 @@
+"""`make generate`: what in the charts follows from elsewhere."""
