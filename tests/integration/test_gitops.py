@@ -1,4 +1,4 @@
-"""examples/gitops: what Argo CD and Flux see of GooseJobs, and that what they are given is what they take."""
+"""examples/gitops: what Argo CD and Flux make of GooseJobs. That it is accepted, test_deploy.py shows."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ import pytest
 
 from goosejobs.model.reasons import ReadyReason
 from goosejobs_operator.status import derive_failing
-from support import argocd, foreign
+from support import argocd
 from support.objects import Kubectl, Object, apply, condition, ended, get, goosejob, is_true, last_run
 from support.rig import Handle
 
@@ -21,10 +21,6 @@ Start = Callable[..., Handle]
 pytestmark = pytest.mark.usefixtures("operator")
 
 EXAMPLES = Path(__file__).parents[2] / "examples/gitops"
-
-
-def namespace_of(name: str) -> str:
-    return json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 
 
 async def seen(
@@ -148,27 +144,6 @@ async def test_a_bad_recipe_in_the_repository_fails_the_sync_and_a_good_one_mend
     recipe.write_text(good)
     kubectl("apply", "-k", str(tmp_path / "jobs"))
     await seen(kubectl, eventually, namespace, "triage", lambda o: is_true(o, "Ready"))
-
-
-# -- what Argo CD and Flux are given, against their own definitions on a real API server --
-
-
-@pytest.mark.parametrize(
-    ("modules", "kustomization", "file"),
-    [(foreign.ARGO, "argocd", None), (foreign.FLUX, None, "flux/jobs.yaml")],
-    ids=["argocd", "flux"],
-)
-def test_their_objects_are_accepted(
-    kubectl: Kubectl, modules: tuple[foreign.Module, ...], kustomization: str | None, file: str | None
-) -> None:
-    for crd in foreign.crds(modules):
-        kubectl("apply", "--server-side", "-f", str(crd))
-    for name in ("argocd", "team-a"):
-        kubectl("apply", "-f", "-", input=namespace_of(name))
-    kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
-    source = ["-k", str(EXAMPLES / kustomization)] if kustomization else ["-f", str(EXAMPLES / str(file))]
-    answer = kubectl("apply", "--dry-run=server", "--validate=strict", *source)
-    assert "(server dry run)" in answer.stdout
 
 
 def test_argo_cds_configuration_takes_the_health_script(kubectl: Kubectl, namespace: str) -> None:

@@ -56,6 +56,13 @@ FLUX = (
         ("config/crd/bases/helm.toolkit.fluxcd.io_helmreleases.yaml",),
     ),
 )
+CERT_MANAGER = (
+    Module(
+        "github.com/cert-manager/cert-manager@v1.19.1",
+        "h1:Txh8L/nLWTDcb7ZnXuXbTe15BxQnLbLirXmbNk0fGgY=",
+        ("deploy/crds/cert-manager.io_certificates.yaml", "deploy/crds/cert-manager.io_clusterissuers.yaml"),
+    ),
+)
 
 
 @cache
