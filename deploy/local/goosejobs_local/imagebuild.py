@@ -101,8 +101,8 @@ def copied(dockerfile: str, target: str = "") -> list[str]:
     stage = ""
     for line in dockerfile.replace("\\\n", " ").splitlines():
         match line.split():
-            case ["FROM", parent, *name]:
-                stage = name[1] if name else str(len(copies))
+            case ["FROM", parent, *alias]:
+                stage = alias[1] if alias else str(len(copies))
                 copies[stage], needs[stage] = [], {parent}
             case ["COPY", first, *_] if first.startswith("--from="):
                 needs[stage].add(first.removeprefix("--from="))
