@@ -10,13 +10,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from goosejobs_local import catalog, local, platform, processes, screens
 from goosejobs_local import demo as demonstration
+from goosejobs_local import local, platform, processes, screens
 from goosejobs_local.commands import Cancelled
 from goosejobs_local.converge import PartFailed
+from goosejobs_local.debian import NotDebian
 from goosejobs_local.display import Display
 from goosejobs_local.make import Unresolved
 from goosejobs_local.resolve import Resolver
+from goosejobs_local.sandbox import SandboxFailed
 
 app = typer.Typer(
     name="goosejobs",
@@ -44,7 +46,7 @@ def _sentences() -> Iterator[None]:
     except PartFailed as error:
         screens.part_failed(_errors, error)
         raise typer.Exit(1) from None
-    except (Unresolved, demonstration.DemoFailed, OSError) as error:
+    except (Unresolved, local.NoNode, NotDebian, SandboxFailed, demonstration.DemoFailed, OSError) as error:
         screens.failed(_errors, str(error))
         raise typer.Exit(1) from None
     finally:
@@ -53,12 +55,15 @@ def _sentences() -> Iterator[None]:
 
 
 @app.command()
-def up(ui: Annotated[bool, typer.Option("--ui", help="Serve Temporal's web pages, too.")] = False) -> None:
+def up(
+    ui: Annotated[bool, typer.Option("--ui", help="Serve Temporal's web pages, too.")] = False,
+    node: Annotated[bool, typer.Option("--node", help="Run a node, too: pods run. Needs root.")] = False,
+) -> None:
     """Start everything, or what is missing of it, and say how to use it."""
     with _sentences():
         home = local.home()
         with Display(_console) as display, platform.lock(home, display):
-            built = local.start(home, ui=ui, report=display, resolver=Resolver(display))
+            built = local.start(home, ui=ui, node=node, report=display, resolver=Resolver(display))
         screens.is_up(_console, built)
 
 
@@ -113,7 +118,7 @@ def build(
     """Get every program that the platform runs into the cache, and show where each came from."""
     with _sentences():
         with Display(_console) as display:
-            resolved = Resolver(display).resolve(catalog.load() if everything else local.BINARIES)
+            resolved = local.gather(everything=everything, report=display)
         screens.binaries(_console, resolved)
 
 

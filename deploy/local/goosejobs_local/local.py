@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from goosejobs_local import platform, processes, sides, state
+from goosejobs_local import baseimage, catalog, platform, processes, sandbox, sides, state
+from goosejobs_local import node as nodes
 from goosejobs_local.parts import Part
-from goosejobs_local.platform import Platform
+from goosejobs_local.platform import NodeOptions, Platform
 from goosejobs_local.processes import Child
 from goosejobs_local.progress import Report
 from goosejobs_local.resolve import Resolved, Resolver
@@ -19,6 +20,10 @@ from goosejobs_local.resolve import Resolved, Resolver
 BINARIES = (*platform.SERVERS, "goose")
 _GRACE_SECONDS = 10.0
 EXAMPLES = Path(__file__).parent / "examples"
+
+
+class NoNode(Exception):
+    """There can be no node here; str() says why."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ def choose_model(environ: Mapping[str, str] = os.environ) -> Model:
     return Model(f"{provider}, {name or 'its default model'} (from your environment)", stub=False)
 
 
-def start(home: Path, *, ui: bool, report: Report, resolver: Resolver) -> Platform:
+def start(home: Path, *, ui: bool, node: bool = False, report: Report, resolver: Resolver) -> Platform:
     """Bring everything up; the data directory's lock must be held.
 
     If that fails, or is interrupted, what was started here is stopped again.
@@ -61,19 +66,27 @@ def start(home: Path, *, ui: bool, report: Report, resolver: Resolver) -> Platfo
     Args:
         home: The data directory.
         ui: Whether Temporal's web pages are served.
+        node: Whether there is a node, on which pods run.
         report: Told what is going on.
         resolver: Finds the binaries.
 
     Raises:
+        NoNode: There can be no node here.
         Unresolved: A binary cannot be had.
+        NotDebian: Another program that a node needs cannot be had.
+        SandboxFailed: The node's namespaces cannot be made.
         PartFailed: A part ended or took too long.
     """
-    binaries = resolver.resolve(BINARIES)
-    # Once asked for, the pages stay: a plain `up` would otherwise restart Temporal to take them away.
-    ui = ui or bool(state.load(home / platform.STATE).ui)
-    built = Platform(home, binaries, ui=ui)
-    before = {child for child in built.children() if child.alive}
+    # Once asked for, pages and node stay: a plain `up` would otherwise restart much to take them away.
+    recorded = state.load(home / platform.STATE)
+    ui, node = ui or bool(recorded.ui), node or bool(recorded.network)
+    if node and (reason := sandbox.refused()):
+        raise NoNode(reason)
+    binaries = resolver.resolve((*BINARIES, *(nodes.BINARIES if node else ())))
     model = choose_model()
+    options = NodeOptions(nodes.tools(report), outside=not model.stub) if node else None
+    built = Platform(home, binaries, ui=ui, options=options)
+    before = {child for child in built.children() if child.alive}
     built.state.model = model.text
     built.state.ui = built.temporal.ui_url if ui else ""
     try:
@@ -84,6 +97,20 @@ def start(home: Path, *, ui: bool, report: Report, resolver: Resolver) -> Platfo
             _undo(built, before, keep_logs=not isinstance(error, KeyboardInterrupt))
         raise
     return built
+
+
+def gather(*, everything: bool, report: Report) -> dict[str, Resolved]:
+    """Get the programs into the cache; raises as `start` does.
+
+    Args:
+        everything: What a node and tests need, too: all programs, and goose's image if a node can run here.
+        report: Told what is going on.
+    """
+    resolved = Resolver(report).resolve(catalog.load() if everything else BINARIES)
+    if everything and not sandbox.refused():
+        nodes.tools(report)
+        baseimage.goose(resolved["goose"], report)
+    return resolved
 
 
 def _undo(built: Platform, before: set[Child], *, keep_logs: bool) -> None:
@@ -107,7 +134,7 @@ def undisturbed() -> Iterator[None]:
 
 
 def _sides(built: Platform, goose: Resolved, model: Model) -> list[Part]:
-    stub = sides.model(built.port("model"))
+    stub = sides.model(built.port("model"), built.address)
     to = sides.connection(built.kubeconfig, built.temporal.address)
     text_logs = {"GOOSEJOBS_LOG_FORMAT": "text"}
     recipes = built.home / "recipes"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from goosejobs_local import images, sandbox
+from goosejobs_local import images, nodeconfig, sandbox
 from goosejobs_local.controlplane import ControlPlane, flags_of
 from goosejobs_local.debian import Root, packages
 from goosejobs_local.network import Network, nameservers
@@ -27,7 +27,6 @@ NAME = "goosejobs"
 BINARIES = ("kubelet", "kube-proxy", "kube-scheduler", "coredns")
 PORTS = ("kube-scheduler",)
 PAUSE_IMAGE = "localhost/goosejobs/pause:1"
-DNS_DOMAIN = "cluster.local"
 NODE_USER = f"system:node:{NAME}"
 CLIENTS = {
     NODE_USER: "system:nodes",
@@ -56,7 +55,6 @@ _PLUGIN_FOLDERS = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")
 _UMASK = 0o022
 """Users of containers are others to whoever makes their files."""
 _PAUSE_FILE = "pause.tar"
-_SOCKET = "/run/containerd/containerd.sock"
 _FOLDER = HOME / "node"
 _RESOLV_CONF = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
 
@@ -105,19 +103,15 @@ class Node:
 
     def prepare(self) -> None:
         """Write configurations and kubeconfigs."""
-        self.folder.mkdir(mode=0o755, exist_ok=True)
+        (self.folder / "cni").mkdir(mode=0o755, parents=True, exist_ok=True)
         for user in CLIENTS:
             text = self.control_plane.kubeconfig_of(user, HOME / "pki")
             write_whole(self.folder / f"{_file(user)}.kubeconfig", text)
-        write_whole(self.folder / "containerd.toml", self._containerd_config())
-        write_whole(self.folder / "kubelet.yaml", yaml.safe_dump(self._kubelet_config()))
-        write_whole(self.folder / "kube-proxy.yaml", yaml.safe_dump(self._proxy_config()))
-        write_whole(self.folder / "Corefile", self._corefile())
+        for name, text in self._configurations().items():
+            write_whole(self.folder / name, text)
         host = self.control_plane.kubeconfig_of("system:kube-scheduler")
         write_whole(self.folder / "host.kube-scheduler.kubeconfig", host)
         self._write_pause()
-        (self.folder / "cni").mkdir(exist_ok=True)
-        write_whole(self.folder / "cni" / "10-goosejobs.conflist", json.dumps(self._cni(), indent=1))
 
     def _write_pause(self) -> None:
         """Our own init is statically linked, and can wait for ever: it is the pause image, too."""
@@ -149,16 +143,22 @@ class Node:
 
     def ctr(self, init: int, *arguments: str) -> list[str]:
         """A command line of containerd's client; see `parts`."""
-        return [*sandbox.enter(init), "ctr", f"--address={_SOCKET}", "--namespace=k8s.io", *arguments]
+        return [
+            *sandbox.enter(init),
+            "ctr",
+            f"--address={nodeconfig.SOCKET}",
+            "--namespace=k8s.io",
+            *arguments,
+        ]
 
     def _containerd(self, inside: tuple[str, ...]) -> Part:
         return Part(
             name="containerd",
             argv=(*inside, "containerd", "--config", str(_FOLDER / "containerd.toml")),
             env=self.tools.environment(os.environ),
-            probes=(f"http://{self.network.node}:1338/v1/metrics",),
+            probes=(f"http://{self.network.node}:{nodeconfig.CONTAINERD_METRICS}/v1/metrics",),
             umask=_UMASK,
-            stamp=self._containerd_config(),
+            stamp=self._configurations()["containerd.toml"],
             address=self.network.node,
         )
 
@@ -179,7 +179,7 @@ class Node:
             probes=(f"https://{self.network.node}:10250/healthz", self._api(f"/api/v1/nodes/{NAME}")),
             after=("containerd", "kube-apiserver"),
             umask=_UMASK,
-            stamp=json.dumps(self._kubelet_config()),
+            stamp=self._configurations()["kubelet.yaml"],
             version=self.versions["kubelet"],
             address=f"{self.network.node}:10250",
         )
@@ -190,9 +190,9 @@ class Node:
             name="kube-proxy",
             argv=(*inside, str(self.binaries["kube-proxy"]), *flags_of(flags)),
             env=self.tools.environment(os.environ),
-            probes=(f"http://{self.network.node}:10256/livez",),
+            probes=(f"http://{self.network.node}:{nodeconfig.PROXY_HEALTH}/livez",),
             after=("kube-apiserver",),
-            stamp=json.dumps(self._proxy_config()),
+            stamp=self._configurations()["kube-proxy.yaml"],
             version=self.versions["kube-proxy"],
             address=self.network.node,
         )
@@ -201,9 +201,9 @@ class Node:
         return Part(
             name="coredns",
             argv=(*inside, str(self.binaries["coredns"]), "-conf", str(_FOLDER / "Corefile")),
-            probes=(f"http://{self.network.node}:8181/ready",),
+            probes=(f"http://{self.network.node}:{nodeconfig.DNS_READY}/ready",),
             after=("kube-apiserver",),
-            stamp=self._corefile(),
+            stamp=self._configurations()["Corefile"],
             version=self.versions["coredns"],
             address=f"{self.network.node}:53",
         )
@@ -232,6 +232,19 @@ class Node:
             address=f"127.0.0.1:{port}",
         )
 
+    def _configurations(self) -> dict[str, str]:
+        """The parts' configuration files, by their names in `folder`."""
+        address, seen = self.network, _FOLDER
+        above = nameservers([path.read_text() for path in _RESOLV_CONF if path.exists()])
+        kubelet = nodeconfig.kubelet(address, seen, sandbox.cgroup_name(self.home))
+        return {
+            "containerd.toml": nodeconfig.containerd(address, seen, _plugins(self.tools), PAUSE_IMAGE),
+            "kubelet.yaml": yaml.safe_dump({**kubelet, **self.settings}),
+            "kube-proxy.yaml": yaml.safe_dump(nodeconfig.kube_proxy(address, seen, NAME)),
+            "Corefile": nodeconfig.corefile(address, seen, above),
+            "cni/10-goosejobs.conflist": json.dumps(nodeconfig.cni(address, seen), indent=1),
+        }
+
     def _pause(self, init: int) -> Part:
         """A step: the image that holds each pod's namespaces is there."""
         argv = self.ctr(init, "images", "import", str(_FOLDER / _PAUSE_FILE))
@@ -250,97 +263,9 @@ class Node:
     def _api(self, path: str) -> str:
         return f"{self.control_plane.server}{path}"
 
-    def _containerd_config(self) -> str:
-        return _CONTAINERD.format(
-            folder=_FOLDER,
-            socket=_SOCKET,
-            node=self.network.node,
-            pause=PAUSE_IMAGE,
-            plugins=_plugins(self.tools),
-        )
-
-    def _kubelet_config(self) -> dict[str, object]:
-        pki = HOME / "pki"
-        return {
-            "apiVersion": "kubelet.config.k8s.io/v1beta1",
-            "kind": "KubeletConfiguration",
-            "address": self.network.node,
-            "healthzBindAddress": "127.0.0.1",
-            "authentication": {
-                "anonymous": {"enabled": False},
-                "webhook": {"enabled": True},
-                "x509": {"clientCAFile": str(pki / "ca.crt")},
-            },
-            "authorization": {"mode": "Webhook"},
-            "tlsCertFile": str(pki / "node.crt"),
-            "tlsPrivateKeyFile": str(pki / "node.key"),
-            "containerRuntimeEndpoint": f"unix://{_SOCKET}",
-            "clusterDNS": [self.network.node],
-            "clusterDomain": DNS_DOMAIN,
-            "resolvConf": "",
-            "volumePluginDir": str(_FOLDER / "volume-plugins"),
-            "failCgroupV1": False,
-            "failSwapOn": False,
-            "cgroupDriver": "cgroupfs",
-            "cgroupsPerQOS": True,
-            "cgroupRoot": f"/{sandbox.cgroup_name(self.home)}",
-            "enforceNodeAllocatable": [],
-            "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
-            # Images are imported by hand: what is collected as garbage cannot be pulled again.
-            "imageGCHighThresholdPercent": 100,
-            "makeIPTablesUtilChains": False,
-            "maxPods": 250,
-            "registryPullQPS": 0,
-            **self.settings,
-        }
-
-    def _proxy_config(self) -> dict[str, object]:
-        return {
-            "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
-            "kind": "KubeProxyConfiguration",
-            "clientConnection": {"kubeconfig": str(_FOLDER / "system.kube-proxy.kubeconfig")},
-            "mode": "nftables",
-            "clusterCIDR": str(self.network.pods),
-            "hostnameOverride": NAME,
-            "bindAddress": self.network.node,
-            "healthzBindAddress": f"{self.network.node}:10256",
-            "metricsBindAddress": f"{self.network.node}:10249",
-            # The machine's own limit stays as it is.
-            "conntrack": {"maxPerCore": 0, "min": 0},
-        }
-
-    def _corefile(self) -> str:
-        above = nameservers([path.read_text() for path in _RESOLV_CONF if path.exists()])
-        return _COREFILE.format(
-            node=self.network.node,
-            domain=DNS_DOMAIN,
-            kubeconfig=_FOLDER / "coredns.kubeconfig",
-            forward=f"forward . {' '.join(above)}" if above else "",
-        )
-
-    def _cni(self) -> dict[str, object]:
-        ranges = [[{"subnet": str(self.network.pods)}]]
-        return {
-            "cniVersion": "0.4.0",
-            "name": "goosejobs",
-            # A cable for each pod, not a bridge: then pods reach each other's services without the machine's
-            # br_netfilter.
-            "plugins": [
-                {
-                    "type": "ptp",
-                    "ipam": {
-                        "type": "host-local",
-                        "ranges": ranges,
-                        "routes": [{"dst": "0.0.0.0/0"}],
-                        "dataDir": str(_FOLDER / "addresses"),
-                    },
-                }
-            ],
-        }
-
 
 def _plugins(root: Root) -> Path | None:
-    """The directory of the CNI plugins."""
+    """The directory of the CNI plugins, if they are there."""
     folders = [Path(folder) for folder in _PLUGIN_FOLDERS]
     for folder in [*folders, *(root.path / str(folder).lstrip("/") for folder in folders)]:
         if all((folder / name).exists() for name in _PLUGINS):
@@ -350,41 +275,3 @@ def _plugins(root: Root) -> Path | None:
 
 def _file(user: str) -> str:
     return user.replace(":", ".")
-
-
-_CONTAINERD = """\
-version = 2
-root = "{folder}/containerd"
-state = "/run/containerd"
-# It would make a directory on the machine.
-disabled_plugins = ["io.containerd.internal.v1.opt"]
-
-[grpc]
-address = "{socket}"
-
-[metrics]
-address = "{node}:1338"
-
-[plugins."io.containerd.grpc.v1.cri"]
-sandbox_image = "{pause}"
-restrict_oom_score_adj = true
-
-[plugins."io.containerd.grpc.v1.cri".cni]
-bin_dir = "{plugins}"
-conf_dir = "{folder}/cni"
-"""
-
-_COREFILE = """\
-.:53 {{
-    bind {node}
-    errors
-    ready {node}:8181
-    kubernetes {domain} in-addr.arpa {{
-        kubeconfig {kubeconfig}
-        pods insecure
-        ttl 5
-    }}
-    {forward}
-    cache 5
-}}
-"""

@@ -47,11 +47,13 @@ class NodeOptions:
         tools: See `node.tools`.
         flags: More flags of the programs, by the programs' names; the control plane's, too.
         kubelet: More fields of the kubelet's configuration file.
+        outside: Whether pods reach more than this machine; it then forwards packets.
     """
 
     tools: Root
     flags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     kubelet: Mapping[str, object] = field(default_factory=dict)
+    outside: bool = False
 
 
 class Platform:
@@ -81,7 +83,8 @@ class Platform:
         self.state = state.load(self.home / STATE)
         self.state.ensure_ports((*controlplane.PORTS, *temporal.PORTS, *(node.PORTS if options else ())))
         self._binaries = binaries
-        self.network = self._network() if options else None
+        self._options = options
+        self.network = self._network(options) if options else None
         self.control_plane = ControlPlane(
             home=self.home,
             ports=self.state.ports,
@@ -128,11 +131,9 @@ class Platform:
         prepare_home(self.home)
         self.save()
         self.control_plane.prepare()
-        of_node: list[Part] = []
         if self.node:
-            init = self._begin_node(self.node, report)
-            of_node = self.node.parts(init)
-        return converge.converge([*self.servers(), *of_node, *more], self._ground, report)
+            self._begin_node(self.node, report)
+        return converge.converge([*self.servers(), *self._of_node(), *more], self._ground, report)
 
     def converge(self, parts: Sequence[Part], report: Report = silent) -> list[Child]:
         """Bring up parts beside the servers; as `converge.converge`."""
@@ -163,12 +164,8 @@ class Platform:
         """
         if self.node is None:
             raise ValueError("there is no node to import images into")
-        sandbox.load_image(self.node.ctr(self.init, "images", "import", "-"), archive, self.node.tools)
-
-    @property
-    def init(self) -> int:
-        """The process id of the node's init, inside its namespaces."""
-        return sandbox.inner(self.child(sandbox.INIT))
+        init = sandbox.inner(self.child(sandbox.INIT))
+        sandbox.feed(self.node.ctr(init, "images", "import", "-"), archive, self.node.tools)
 
     def child(self, name: str) -> Child:
         """A part's process, as it is written down.
@@ -189,8 +186,8 @@ class Platform:
             self.save()
 
     def restart(self, name: str, report: Report = silent) -> Child:
-        """Start one of `servers` if it does not run, and wait until it is well."""
-        part = next(part for part in self.servers() if part.name == name)
+        """Start a server or a part of the node if it does not run, and wait until it is well."""
+        part = next(part for part in (*self.servers(), *self._of_node()) if part.name == name)
         self.converge([part], report)
         return self.child(name)
 
@@ -222,9 +219,10 @@ class Platform:
     def _ground(self) -> Ground:
         return Ground(self.home, self.state, self.save)
 
-    def _network(self) -> network.Network:
+    def _network(self, options: NodeOptions) -> network.Network:
         if not self.state.network:
-            self.state.network = network.choose(network.taken(sandbox.routes()))
+            self.state.network = network.choose(network.taken(sandbox.routes(options.tools)))
+        self.state.tools = str(options.tools.path)
         return network.network(self.state.network, self.home)
 
     def _node(self, options: NodeOptions, addresses: network.Network) -> Node:
@@ -239,20 +237,27 @@ class Platform:
             settings=options.kubelet,
         )
 
-    def _begin_node(self, wanted: Node, report: Report) -> int:
-        """Make the node's namespaces, unless they are there; returns its init's inner process."""
+    def _of_node(self) -> list[Part]:
+        """The parts of the node, if there is one: its namespaces are there."""
+        return self.node.parts(sandbox.inner(self.child(sandbox.INIT))) if self.node else []
+
+    def _begin_node(self, wanted: Node, report: Report) -> None:
+        """Make the node's namespaces, unless they are there."""
         wanted.prepare()
         box = Sandbox(self.home, wanted.network, wanted.tools)
         known = self.state.parts.get(sandbox.INIT)
         if known and self.state.steps.get(sandbox.INIT) != known.birth:
-            processes.stop([known.child], 0)  # whoever started it was killed before it was prepared
+            processes.stop(
+                [known.child], _SERVER_GRACE_SECONDS
+            )  # whoever started it was killed before it was prepared
         self.converge([box.part()], report)
         child = self.child(sandbox.INIT)
         if self.state.steps.get(sandbox.INIT) != child.birth:
             box.prepare(child)
             self.state.steps[sandbox.INIT] = child.birth
             self.save()
-        return sandbox.inner(child)
+        if self._options and self._options.outside:
+            sandbox.let_out()
 
     def _crds(self) -> Part:
         """A step: the CRDs are applied and served."""
@@ -297,12 +302,15 @@ def down(home: Path, *, keep: Iterable[str] = ()) -> int:
     recorded = state.load(home / STATE)
     alive = [part.child for part in recorded.parts.values() if part.child.alive]
     servers = [recorded.parts[name].child for name in SERVERS if name in recorded.parts]
+    if sandbox.INIT in recorded.parts:
+        # The whole node goes with it, at once: all that its pods could still say is removed here.
+        processes.stop([recorded.parts[sandbox.INIT].child], _SERVER_GRACE_SECONDS)
     # Whoever uses the servers ends before them, and can say good-bye to them.
     processes.stop([child for child in alive if child not in servers], _GRACE_SECONDS)
     processes.stop(servers, _SERVER_GRACE_SECONDS)
     count = len(alive) + processes.sweep(str(home))
     if recorded.network:
-        sandbox.clear(home)
+        sandbox.clear(home, Root(Path(recorded.tools)))
     for pattern in set(_RUNTIME) - set(keep):
         for path in home.glob(pattern):
             remove(path)

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from goosejobs_local import local, parts, platform, processes, state
 from goosejobs_local.converge import PartFailed
+from goosejobs_local.node import NAME
 from goosejobs_local.pki import Pki
 from goosejobs_local.platform import Platform
 from goosejobs_local.resolve import Resolved
@@ -24,6 +25,7 @@ def is_up(console: Console, built: Platform) -> None:
     recorded = built.state.parts
     rows = {
         "Kubernetes": f"{recorded['kube-apiserver'].version} at {recorded['kube-apiserver'].address}",
+        **_node(built),
         "Temporal": f"{recorded['temporal'].version} at {recorded['temporal'].address}",
         "Temporal's pages": built.state.ui,
         "operator": f"serves all namespaces; metrics at http://{recorded['operator'].address}/metrics",
@@ -119,6 +121,13 @@ def shown(path: Path) -> str:
         if candidate.is_relative_to(here):
             resolved = candidate
     return str(resolved.relative_to(here)) if resolved.is_relative_to(here) else str(resolved)
+
+
+def _node(built: Platform) -> dict[str, str]:
+    """The node's row, if there is one."""
+    if built.network is None:
+        return {}
+    return {"node": f"{NAME}, in a network of its own; pods find this machine at {built.network.host}"}
 
 
 def _path_for_kubectl(built: Platform) -> dict[str, str]:

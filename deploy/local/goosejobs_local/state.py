@@ -52,6 +52,7 @@ class State(BaseModel):
         model: Where answers come from, for people.
         ui: The address of Temporal's web pages, if they are served.
         network: The node's block of addresses, if there is a node.
+        tools: Where programs are with which the node was made.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -62,6 +63,7 @@ class State(BaseModel):
     model: str = ""
     ui: str = ""
     network: str = ""
+    tools: str = ""
 
     def ensure_ports(self, names: Iterable[str]) -> None:
         """Choose a port for each name that has none."""
