@@ -1,6 +1,6 @@
-"""`make generate`: writes what in the charts follows from elsewhere; `--check` says what is out of date.
+"""`make generate`: writes what follows from elsewhere; `--check` says what is out of date.
 
-- The CRD's chart from crds/goosejobs.yaml.
+- The CRD's chart from crds/goosejobs.yaml, and its copy in deploy/: kustomize reads nothing above its folder.
 - The schemas of the values from schemas.py, and so from the worker's own model of a pool's template.
 - The tables in the READMEs from the comments in each values.yaml.
 - What the charts of operator and worker share, from the one to the other.
@@ -37,8 +37,10 @@ _KEY = re.compile(r"^(?P<indent> *)(?P<key>[\w-]+):")
 def wanted() -> dict[Path, str]:
     """What the generated files should be."""
     root = CHARTS.parent
+    contract = (root / "crds/goosejobs.yaml").read_text()
     files = {
-        CHARTS / "goosejobs-crds/templates/goosejobs.yaml": crd((root / "crds/goosejobs.yaml").read_text())
+        CHARTS / "goosejobs-crds/templates/goosejobs.yaml": crd(contract),
+        root / "deploy/base/operator/crd.yaml": contract,
     }
     for chart, schema in schemas.of_charts().items():
         files[CHARTS / chart / "values.schema.json"] = json.dumps(schema, indent=2) + "\n"

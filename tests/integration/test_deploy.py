@@ -3,6 +3,7 @@
 import copy
 import json
 import shutil
+import subprocess
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import yaml
 from temporalio.envconfig import ClientConfig
 
+from goosejobs_local.resolve import Resolver
 from goosejobs_operator.settings import OperatorSettings
 from goosejobs_worker.executors.kubernetes.manifest import job_manifest
 from goosejobs_worker.executors.kubernetes.template import PoolTemplate
@@ -216,13 +218,6 @@ def test_the_pool_has_a_template_that_its_worker_takes(build: Build, overlay: st
 # -- parts that are written down twice --
 
 
-def test_the_crd_is_the_one_of_the_repository() -> None:
-    copied = (DEPLOY / "base/operator/crd.yaml").read_text()
-    assert copied == (ROOT / "crds/goosejobs.yaml").read_text(), (
-        "cp crds/goosejobs.yaml deploy/base/operator/crd.yaml"
-    )
-
-
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_one_line_of_an_overlay_sets_the_tag_of_both_images(
     build: Build, tmp_path: Path, overlay: str
@@ -237,8 +232,8 @@ def test_one_line_of_an_overlay_sets_the_tag_of_both_images(
         if "goosejobs" in name
     ]
     assert sorted(images) == [
-        "ghcr.io/goosejobs/goosejobs-operator:7.7.7",
-        "ghcr.io/goosejobs/goosejobs-worker:7.7.7",
+        "ghcr.io/goosejobs/operator:7.7.7",
+        "ghcr.io/goosejobs/worker:7.7.7",
     ]
 
 
@@ -330,3 +325,22 @@ def test_a_drain_of_nodes_leaves_a_replica(build: Build, side: str) -> None:
     labels = dict(pod_templates(objects))[f"Deployment/goosejobs-{side}"]["metadata"]["labels"]
     assert selects(budget["selector"], labels)
     assert replicas > budget["maxUnavailable"]
+
+
+# -- Flux installs the charts --
+
+
+def test_flux_gives_the_charts_values_that_they_take() -> None:
+    releases = [
+        one["spec"]
+        for one in documents((ROOT / "examples/gitops/flux/platform.yaml").read_text())
+        if one["kind"] == "HelmRelease"
+    ]
+    charts = [release["chart"]["spec"]["chart"] for release in releases]
+    assert charts == ["./charts/goosejobs-crds", "./charts/goosejobs", "./charts/goosejobs-worker"]
+    helm = str(Resolver().resolve(["helm"])["helm"].path)
+    for release in releases:
+        values = json.dumps(release.get("values", {}))
+        argv = [helm, "template", "it", str(ROOT / release["chart"]["spec"]["chart"]), "--values", "-"]
+        answer = subprocess.run(argv, input=values, capture_output=True, text=True, check=False)
+        assert answer.returncode == 0, answer.stderr
