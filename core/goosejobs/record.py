@@ -48,7 +48,13 @@ _SHARE = Share(
 
 
 def announced(
-    obj: GooseJobObject, run: RunInfo, attempt: int, worker: str, now: datetime
+    obj: GooseJobObject,
+    run: RunInfo,
+    attempt: int,
+    worker: str,
+    now: datetime,
+    *,
+    job_name: str | None = None,
 ) -> dict[str, Any] | None:
     """Enter a run that starts into `status.active`.
 
@@ -58,6 +64,7 @@ def announced(
         attempt: Number of the attempt that starts, from 1.
         worker: Who executes it.
         now: For `nextScheduleTime`.
+        job_name: The attempt's Kubernetes Job; None for a process.
 
     Returns:
         All status fields of the worker's manager; None when they stand there already.
@@ -71,6 +78,7 @@ def announced(
         start_time=run.start_time.replace(microsecond=0),
         attempt=attempt,
         worker=worker[:253],
+        job_name=job_name,
     )
     others = [other for other in status.active if other.id != run.id]
     status.active = sorted([*others, entry], key=_started)[:MAX_ACTIVE]
@@ -122,6 +130,7 @@ def _record(news: RecordRequest) -> RunRecord:
         result=_clamp(news.result, MAX_RESULT),
         tokens=news.tokens,
         session=news.session[:253] if news.session else None,
+        job_name=news.job_name,
     )
 
 

@@ -5,10 +5,13 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from typing import Any, Final, TypeVar
 
 import stamina
+from pydantic import ValidationError
 from temporalio.client import Client
 from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 from temporalio.worker import Worker
@@ -20,20 +23,25 @@ from goosejobs.clients.kube import Kube
 from goosejobs.clients.renderer import Renderer
 from goosejobs.logging import configure
 from goosejobs.model import names
+from goosejobs.model.execution import Mode
 from goosejobs.settings import InvalidSettings
+from goosejobs.usage import answer
 from goosejobs_worker.activities import Activities
-from goosejobs_worker.executors.local.executor import LocalExecutor
+from goosejobs_worker.executors.kubernetes.template import InvalidTemplate
 from goosejobs_worker.executors.local.supervisor import PR_SET_DUMPABLE, prctl
-from goosejobs_worker.executors.local.workspace import Unusable, Workspace
+from goosejobs_worker.executors.local.workspace import Unusable
 from goosejobs_worker.health import Health, serve
+from goosejobs_worker.modes import CannotStart, Parts, prepare
 from goosejobs_worker.settings import WorkerSettings
 from goosejobs_worker.workflow import GooseJobReadRecipe, GooseJobRecord, GooseJobRun
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 
-class CannotStart(Exception):
-    """The worker cannot serve as it is set up; str() says what to do."""
+_JOB_DRAIN: Final = timedelta(seconds=5)
+"""Mode Job: for records that are being written. Attempts end at once, and are found again."""
+_PURPOSE = "runs the GooseJobs of a pool, and writes into their status how that went."
 
 
 def main() -> None:
@@ -46,13 +54,16 @@ def main() -> None:
 
 
 def _serve() -> int:
+    if told := answer("goosejobs-worker", _PURPOSE, WorkerSettings, sys.argv[1:]):
+        print(told.text, file=sys.stderr if told.code else sys.stdout, flush=True)
+        return told.code
     try:
         settings = WorkerSettings.load()
         configure(settings.log_format, settings.log_level)
         # An agent under the same user could read the worker's memory and environment through /proc.
         prctl(PR_SET_DUMPABLE, 0)
         asyncio.run(run(settings))
-    except (InvalidSettings, CannotStart, Unusable, ClientError) as error:
+    except (InvalidSettings, InvalidTemplate, CannotStart, Unusable, ClientError) as error:
         print(f"goosejobs-worker: {error}", file=sys.stderr)
         return 1
     return 0
@@ -64,12 +75,10 @@ async def run(settings: WorkerSettings) -> None:
     Raises:
         CannotStart: goose is missing, or the health address is taken.
         Unusable: The data folder.
+        InvalidTemplate: The pool's template.
         ClientError: The configuration of Kubernetes or Temporal.
     """
-    if settings.find_goose() is None:
-        raise CannotStart(f"there is no program {settings.goose}; set GOOSEJOBS_GOOSE to goose's path")
-    workspace = Workspace(settings.data_dir, settings.goose_user)
-    workspace.prepare()
+    prepared = prepare(settings)
     health, stop = Health(), _stop_signals()
     async with AsyncExitStack() as stack:
         try:
@@ -78,11 +87,14 @@ async def run(settings: WorkerSettings) -> None:
             raise CannotStart(
                 f"GOOSEJOBS_HEALTH_ADDRESS {settings.health_address}: {error.strerror}"
             ) from error
-        kube = await stack.enter_async_context(await Kube.connect())
+        kube = await stack.enter_async_context(await Kube.connect(connections=0))
         renderer = await stack.enter_async_context(Renderer())
-        client = await _connect_unless(stop, health, settings.keyring)
-        if client is not None:
-            activities = Activities(settings, kube, LocalExecutor(settings, renderer, workspace, kube))
+        client = await _unless(stop, _connect(health, settings.keyring))
+        if client is None:
+            return
+        parts = Parts(kube, renderer, client, health, stack)
+        activities = await _unless(stop, prepared(parts))
+        if activities is not None:
             await _work(_worker(settings, client, activities), settings, health, stop)
 
 
@@ -101,19 +113,28 @@ def _worker(settings: WorkerSettings, client: Client, activities: Activities) ->
         max_concurrent_activities=settings.max_concurrent_runs,
         # A run whose worker is gone goes to another one after this; the price of a wrong guess is a replay.
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=2),
-        graceful_shutdown_timeout=timedelta(seconds=settings.drain_seconds),
+        graceful_shutdown_timeout=_drain(settings),
+        # A workflow that somebody started by hand, with an argument that is none, fails and says why.
+        workflow_failure_exception_types=[ValidationError],
     )
+
+
+def _drain(settings: WorkerSettings) -> timedelta:
+    return _JOB_DRAIN if settings.mode is Mode.JOB else timedelta(seconds=settings.drain_seconds)
 
 
 async def _work(worker: Worker, settings: WorkerSettings, health: Health, stop: asyncio.Event) -> None:
     """Poll until told to stop, then let running gooses finish for a while."""
     working = asyncio.create_task(worker.run())
     stopping = asyncio.create_task(stop.wait())
-    health.set(f"polling {names.task_queue(settings.pool)}", ready=True)
+    served = ", ".join(settings.namespaces)
+    health.set(
+        f"polling {names.task_queue(settings.pool)}: mode {settings.mode}, namespaces {served}", ready=True
+    )
     await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if not working.done():
-        health.set(f"draining for at most {settings.drain_seconds:g} s", ready=False)
+        health.set(f"draining for at most {_drain(settings).total_seconds():g} s", ready=False)
         await worker.shutdown()
     try:
         await working
@@ -144,15 +165,14 @@ async def _connect(health: Health, keyring: Keyring) -> Client:
     raise AssertionError("retry_context ends by a return or an exception")
 
 
-async def _connect_unless(stop: asyncio.Event, health: Health, keyring: Keyring) -> Client | None:
-    """Connect; None when the worker is told to stop before it could."""
-    connecting = asyncio.create_task(_connect(health, keyring))
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """Do it; None when the worker is told to stop before it is done."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    if connecting.done():
-        return connecting.result()
-    connecting.cancel()
+    if working.done():
+        return working.result()
+    working.cancel()
     return None
 
 

@@ -10,22 +10,25 @@ from typing import Any
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from goosejobs.clients.errors import Rejected, Unavailable
+from goosejobs.clients.errors import ClientError, Rejected, Unavailable
 from goosejobs.clients.kube import Kube, Object
 from goosejobs.lifecycle import read_status
+from goosejobs.model import names
 from goosejobs.model.execution import Mode
 from goosejobs.model.reasons import Outcome, Reason, StalledReason
 from goosejobs.model.run import AttemptRequest, AttemptResult, RecipeFile, RecordRequest, RunInfo
 from goosejobs.record import announced, recorded
 from goosejobs_worker import metrics
-from goosejobs_worker.executors import Executor
+from goosejobs_worker.executors import Detached, Executor
 from goosejobs_worker.executors.local.supervisor import boot_time
-from goosejobs_worker.fence import wait_before_start
-from goosejobs_worker.lifeline import Lifeline, Stop
+from goosejobs_worker.fence import FENCE, HEARTBEAT_TIMEOUT, wait_before_start
+from goosejobs_worker.lifeline import BEATS, Lifeline, Stop
 from goosejobs_worker.recipes import UnreadableRecipe, read_recipe_file
 from goosejobs_worker.settings import WorkerSettings
 from goosejobs_worker.workflow import (
     ANNOUNCE,
+    ANNOUNCE_PATIENCE,
+    ANNOUNCE_TRIES,
     EXECUTE_ATTEMPT,
     LOCAL_TIMEOUT,
     READ_RECIPE,
@@ -36,6 +39,12 @@ from goosejobs_worker.workflow import (
 logger = logging.getLogger(__name__)
 
 Fold = Callable[[Object], dict[str, Any] | None]
+Recorded = Callable[[RunInfo, frozenset[str]], None]
+
+JOB_BEATS = 4
+"""Heartbeats per heartbeat timeout where no lease hangs on them, and each may be billed."""
+AT_ONCE = timedelta(milliseconds=1)
+"""Zero would mean: as the retry policy says."""
 
 
 class Activities:
@@ -45,37 +54,79 @@ class Activities:
         settings: The worker's.
         kube: Where GooseJobs are.
         executor: Of the pool's mode.
+        start_timeout: How long goose may take to start in a pod.
+        on_recorded: Told of each run whose record stands, with the ids of the runs that the status keeps.
     """
 
-    def __init__(self, settings: WorkerSettings, kube: Kube, executor: Executor) -> None:
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        kube: Kube,
+        executor: Executor,
+        *,
+        start_timeout: timedelta = timedelta(0),
+        on_recorded: Recorded = lambda _run, _kept: None,
+    ) -> None:
         self._settings = settings
         self._kube = kube
         self._executor = executor
+        self._on_recorded = on_recorded
+        jobs = settings.mode is Mode.JOB
+        self._beats = JOB_BEATS if jobs else BEATS
+        self._announcement = Announcement(
+            wait=FENCE,
+            mode=settings.mode,
+            heartbeat_timeout=timedelta(seconds=settings.job_heartbeat_seconds)
+            if jobs
+            else HEARTBEAT_TIMEOUT,
+            start_timeout=start_timeout,
+        )
 
     @activity.defn(name=ANNOUNCE)
     async def announce(self, run: RunInfo, attempt: int) -> Announcement:
-        """Enter the run into `status.active`."""
-        wait = timedelta(0)
+        """Enter the run into `status.active`. When nobody takes that, the last try tells the rest."""
+        last = activity.info().attempt >= ANNOUNCE_TRIES
+        try:
+            async with asyncio.timeout(ANNOUNCE_PATIENCE.total_seconds()):
+                wait = await self._announce(run, attempt)
+        except (ClientError, TimeoutError) as error:
+            if not last:
+                raise
+            logger.warning("a run begins unannounced", extra={"run": run.workflow_id, "error": str(error)})
+            wait = FENCE if self._settings.mode is Mode.PROCESS else timedelta(0)
+        return self._announcement.model_copy(update={"wait": wait})
+
+    async def _announce(self, run: RunInfo, attempt: int) -> timedelta:
+        jobs = self._settings.mode is Mode.JOB
+        ref, wait = run.goosejob, timedelta(0)
+        job = names.job_name(ref.name, ref.uid, run.id, attempt) if jobs else None
 
         def fold(obj: Object) -> dict[str, Any] | None:
             nonlocal wait
             now = datetime.now(UTC)
-            wait = wait_before_start(read_status(obj), run.id, now)
-            return announced(obj, run, attempt, self._settings.identity, now)
+            wait = wait_before_start(read_status(obj), run.id, now, jobs_are_ended=jobs)
+            return announced(obj, run, attempt, self._settings.identity, now, job_name=job)
 
-        await self._kube.write_runs(run.goosejob, in_time(fold))
-        return Announcement(wait=wait)
+        await self._kube.write_runs(ref, in_time(fold))
+        return wait
 
     @activity.defn(name=EXECUTE_ATTEMPT)
     async def execute_attempt(self, attempt: AttemptRequest) -> AttemptResult:
-        """Run goose once. Returns how that ended, also when it failed or was cancelled."""
+        """Run goose once. Returns how that ended, also when it failed or was cancelled.
+
+        Raises:
+            ApplicationError: It goes on without this worker; the next one is to find it again at once.
+        """
         refusal = self._refusal(attempt)
         if refusal is not None:
             return refusal
         began = time.monotonic()
         with metrics.RUNNING.track_inprogress():
-            async with Lifeline(activity.client(), activity.info()) as lifeline:
-                ended = await self._execute(attempt, lifeline)
+            async with Lifeline(activity.client(), activity.info(), self._beats) as lifeline:
+                try:
+                    ended = await self._execute(attempt, lifeline)
+                except Detached as error:
+                    raise ApplicationError(str(error), type="Detached", next_retry_delay=AT_ONCE) from None
         metrics.count(ended, time.monotonic() - began)
         return ended
 
@@ -101,28 +152,49 @@ class Activities:
             ) from None
 
     async def _write_record(self, news: RecordRequest) -> None:
-        fold = in_time(lambda obj: recorded(obj, news, datetime.now(UTC)))
-        await self._kube.write_runs(news.run.goosejob, fold)
+        kept: frozenset[str] = frozenset()
+
+        def fold(obj: Object) -> dict[str, Any] | None:
+            nonlocal kept
+            status = recorded(obj, news, datetime.now(UTC))
+            kept = frozenset(run["id"] for run in (status or obj["status"]).get("recentRuns", ()))
+            return status
+
+        if await self._kube.write_runs(news.run.goosejob, in_time(fold)):
+            self._on_recorded(news.run, kept)
 
     async def _execute(self, attempt: AttemptRequest, lifeline: Lifeline) -> AttemptResult:
         """Run the executor to its end: what the SDK calls a cancellation is an order to stop, passed on."""
         executing = asyncio.create_task(self._executor.execute(attempt, lifeline))
-        while True:
-            try:
-                return await asyncio.shield(executing)
-            except asyncio.CancelledError:
-                if executing.cancelled():
-                    raise
-                why = stop_of(activity.cancellation_details())
-                if why is not None:
-                    lifeline.stop(why)
+        leaving = asyncio.create_task(self._leave(lifeline))
+        try:
+            while True:
+                try:
+                    return await asyncio.shield(executing)
+                except asyncio.CancelledError:
+                    if executing.cancelled():
+                        raise
+                    why = stop_of(activity.cancellation_details())
+                    if why is not None:
+                        lifeline.stop(why)
+        finally:
+            leaving.cancel()
+
+    async def _leave(self, lifeline: Lifeline) -> None:
+        """A Kubernetes Job does not need this worker: when it is to stop, nothing is waited for."""
+        if self._settings.mode is Mode.JOB:
+            await activity.wait_for_worker_shutdown()
+            lifeline.stop(Stop.SHUTDOWN)
 
     def _refusal(self, attempt: AttemptRequest) -> AttemptResult | None:
+        """Why this pool does not run it, if it does not."""
         namespace, request = attempt.run.goosejob.namespace, attempt.request
         pool, mode = self._settings.pool, self._settings.mode
+        reason = Reason.POOL_REFUSED
         if not self._settings.serves(namespace):
             message = (
-                f"pool {pool} does not serve namespace {namespace}: name another one in spec.execution.pool"
+                f"pool {pool} does not serve namespace {namespace}: name another pool in "
+                "spec.execution.pool, or ask its owner to add the namespace to GOOSEJOBS_NAMESPACES"
             )
         elif request.mode not in {None, mode}:
             message = (
@@ -130,21 +202,26 @@ class Activities:
                 "another pool in spec.execution.pool"
             )
         elif mode is Mode.PROCESS and request.job is not None:
-            message = f"pool {pool} runs processes, which spec.execution.job says nothing about: remove it"
+            message = (
+                f"pool {pool} runs processes, which spec.execution.job says nothing about: remove it, or "
+                "name a pool that runs Jobs in spec.execution.pool"
+            )
+        elif mode is Mode.PROCESS and activity.info().attempt > 1:
+            # The workflow took the pool for one of Jobs, which can be found again. A process is never
+            # started twice under one number.
+            reason, message = Reason.WORKER_LOST, "the worker was lost: no heartbeat any more"
         else:
             return None
-        return AttemptResult(
-            attempt=attempt.attempt, outcome=Outcome.FAILED, reason=Reason.POOL_REFUSED, message=message
-        )
+        return AttemptResult(attempt=attempt.attempt, outcome=Outcome.FAILED, reason=reason, message=message)
 
 
 def stop_of(details: activity.ActivityCancellationDetails | None) -> Stop | None:
     """What the SDK's cancellation of an activity means; None: nothing that ends goose."""
     if details is None or details.worker_shutdown:
         return Stop.SHUTDOWN
-    if details.not_found or details.timed_out:
+    if details.not_found or details.timed_out or details.reset:
         return Stop.GONE
-    if details.cancel_requested or details.reset:
+    if details.cancel_requested:
         return Stop.CANCELLED
     return None  # paused: goose cannot pause, and is not to be lost for it
 

@@ -1,14 +1,15 @@
 """How long what an earlier run left alive can outlive its workflow: a pure look at the status.
 
 A terminated workflow is not a dead process. Its worker ends goose as soon as Temporal no longer knows the
-attempt; a worker that is frozen or cut off cannot, and then goose ends with its lease.
+attempt; a worker that is frozen or cut off cannot, and then goose ends with its lease. A Kubernetes Job has
+no lease: the executor of the next one ends it.
 """
 
 from datetime import datetime, timedelta
 from typing import Final
 
 from goosejobs.model.reasons import Reason
-from goosejobs.model.status import GooseJobStatus
+from goosejobs.model.status import ActiveRun, GooseJobStatus, RunRecord
 
 HEARTBEAT_TIMEOUT: Final = timedelta(seconds=15)
 """After this silence an attempt is given up. Its processes are dead by then: their lease is shorter
@@ -18,16 +19,23 @@ FENCE: Final = HEARTBEAT_TIMEOUT
 """How long processes can outlive their workflow, at most."""
 
 
-def wait_before_start(status: GooseJobStatus, run_id: str, now: datetime) -> timedelta:
+def wait_before_start(
+    status: GooseJobStatus, run_id: str, now: datetime, *, jobs_are_ended: bool = False
+) -> timedelta:
     """How long a run must wait until no process of an earlier run of its GooseJob can be alive.
 
     Args:
         status: The GooseJob's.
         run_id: The run that wants to start.
         now: The time, aware.
+        jobs_are_ended: The executor ends earlier runs that were Kubernetes Jobs itself.
     """
-    if any(other.id != run_id for other in status.active):
+
+    def may_live(run: ActiveRun | RunRecord) -> bool:
+        return run.id != run_id and not (jobs_are_ended and run.job_name)
+
+    if any(may_live(other) for other in status.active):
         return FENCE  # it never recorded its end, and nobody knows since when it is gone
     records = [*status.recent_runs, *([status.last_run] if status.last_run else [])]
-    gone = [run.finish_time for run in records if run.reason == Reason.TERMINATED and run.id != run_id]
+    gone = [run.finish_time for run in records if run.reason == Reason.TERMINATED and may_live(run)]
     return max([timedelta(0), *(finish + FENCE - now for finish in gone)])

@@ -6,9 +6,10 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
 from temporalio import activity
+from temporalio.api.common.v1 import Payloads
 from temporalio.api.workflowservice.v1 import RecordActivityTaskHeartbeatRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
@@ -19,7 +20,8 @@ logger = logging.getLogger(__name__)
 
 LEASE_SHARE = 2 / 3
 """The lease, of the heartbeat timeout: when Temporal gives an attempt up, its processes are dead."""
-BEATS_PER_LEASE = 4
+BEATS = 6
+"""Heartbeats per heartbeat timeout."""
 
 
 class Stop(StrEnum):
@@ -28,7 +30,7 @@ class Stop(StrEnum):
     CANCELLED = "Cancelled"
     """A person, a deletion or `concurrencyPolicy: Replace`."""
     GONE = "Gone"
-    """Temporal no longer knows the attempt: its workflow was terminated, or it was given up."""
+    """Temporal no longer knows the attempt: its workflow was terminated, or it was given up or reset."""
     SHUTDOWN = "Shutdown"
     """The worker stops and the time to finish is over."""
 
@@ -40,19 +42,28 @@ class Lifeline:
     needs that, so heartbeats go out as plain requests; the SDK's own go along at its throttled pace, because
     it would believe the activity dead without them.
 
+    Args:
+        client: Temporal's.
+        info: The activity's.
+        beats: Heartbeats per heartbeat timeout.
+
     Attributes:
+        details: What heartbeats carry to whoever executes the attempt next; at first, what the last one did.
         lease: Boot time (seconds) until which the processes may live, by what Temporal answered so far.
         stopped: Done as soon as the attempt has to end; says why.
     """
 
-    def __init__(self, client: Client, info: activity.Info) -> None:
+    def __init__(self, client: Client, info: activity.Info, beats: int = BEATS) -> None:
         if info.heartbeat_timeout is None:
             raise ValueError("an attempt needs a heartbeat timeout")
         self._client = client
         self._token = info.task_token
         self._seconds = info.heartbeat_timeout.total_seconds() * LEASE_SHARE
+        self._interval = info.heartbeat_timeout.total_seconds() / beats
         self._renewed: Callable[[float], None] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._answered = 0.0
+        self.details: list[Any] = list(info.heartbeat_details)
         self.lease = 0.0
         self.stopped: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
 
@@ -73,6 +84,20 @@ class Lifeline:
         self._renewed = renewed
         renewed(self.lease)
 
+    async def tell(self, details: Any) -> None:
+        """Let heartbeats carry this from now on, beginning with one at once; best effort, as all of them."""
+        self.details = [details]
+        await self._beat()
+
+    async def ask(self, within: float) -> None:
+        """Make sure that Temporal's view of the attempt is known, `stopped` that is, as it was lately.
+
+        Args:
+            within: How many seconds old that knowledge may be.
+        """
+        if boot_time() - self._answered > within:
+            await self._beat()
+
     def stop(self, why: Stop) -> None:
         """End the attempt; the first reason counts."""
         if not self.stopped.done():
@@ -80,17 +105,21 @@ class Lifeline:
 
     async def _beat_on(self) -> None:
         while True:
-            await asyncio.sleep(self._seconds / BEATS_PER_LEASE)
+            await asyncio.sleep(self._interval)
             await self._beat()
 
     async def _beat(self) -> None:
         sent = boot_time()  # before the request: it may take long, and the worker may be frozen meanwhile
         try:
             with contextlib.suppress(RuntimeError):  # the activity's task has just ended
-                activity.heartbeat()
+                activity.heartbeat(*self.details)
+            details = Payloads(payloads=await self._client.data_converter.encode(self.details))
             answer = await self._client.workflow_service.record_activity_task_heartbeat(
                 RecordActivityTaskHeartbeatRequest(
-                    namespace=self._client.namespace, task_token=self._token, identity=self._client.identity
+                    namespace=self._client.namespace,
+                    task_token=self._token,
+                    identity=self._client.identity,
+                    details=details if self.details else None,
                 ),
                 retry=False,
                 timeout=timedelta(seconds=self._seconds / 2),
@@ -101,8 +130,11 @@ class Lifeline:
             else:
                 logger.warning("Temporal did not take a heartbeat: %s", error.message)
             return
+        self._answered = sent
         self.lease = sent + self._seconds
         if self._renewed is not None:
             self._renewed(self.lease)
-        if answer.cancel_requested or answer.activity_reset:
+        if answer.cancel_requested:
             self.stop(Stop.CANCELLED)
+        elif answer.activity_reset:
+            self.stop(Stop.GONE)

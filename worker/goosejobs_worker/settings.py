@@ -10,6 +10,8 @@ from goosejobs.model.execution import Mode
 from goosejobs.settings import CommaList, Settings, pod_namespace
 
 _NOBODY = 65534
+_MAX_RUNS = {Mode.JOB: 200, Mode.PROCESS: 10}
+"""A Job costs its worker little more than a watcher."""
 
 
 def _default_data_dir() -> Path:
@@ -47,7 +49,24 @@ class WorkerSettings(Settings):
         description="Namespaces to serve, separated by commas; * for all; default the worker's own.",
     )
     max_concurrent_runs: int = Field(
-        default=10, ge=1, le=1000, description="How many gooses may run at the same time on this worker."
+        default_factory=lambda seen: _MAX_RUNS[seen.get("mode", Mode.PROCESS)],
+        ge=1,
+        le=1000,
+        description="How many gooses may run at the same time on this worker, or in pods that it follows; "
+        "default 10 processes or 200 Jobs.",
+    )
+    pool_template: Path | None = Field(
+        default=None,
+        description="Mode Job: a YAML file with what all pods of the pool have in common, and what GooseJobs "
+        "may choose. Read at the start.",
+    )
+    job_heartbeat_seconds: float = Field(
+        default=30,
+        ge=5,
+        le=600,
+        description="Mode Job: after how long without a sign of life of a worker another one takes its runs "
+        "over. A cancelled run is noticed within a quarter of it. 120 on Temporal Cloud, where each sign is "
+        "billed.",
     )
     drain_seconds: float = Field(
         default=30, ge=0, description="How long running gooses may finish when the worker is told to stop."

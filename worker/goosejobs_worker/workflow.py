@@ -23,6 +23,7 @@ from temporalio.exceptions import TimeoutError as TemporalTimeoutError
 
 with workflow.unsafe.imports_passed_through():
     from goosejobs.model import names
+    from goosejobs.model.execution import Mode
     from goosejobs.model.reasons import Outcome, Reason
     from goosejobs.model.run import (
         AttemptRequest,
@@ -45,9 +46,21 @@ RECORD: Final = "record"
 READ_RECIPE: Final = "read_recipe"
 
 ATTEMPT_MARGIN: Final = timedelta(minutes=5)
-"""Beyond `activeDeadlineSeconds`, which the supervisor keeps: for preparing, ending and reporting."""
+"""Beyond `activeDeadlineSeconds`, which the supervisor or Kubernetes keeps: to prepare, end and report."""
+
+JOB_HEARTBEAT_TIMEOUT: Final = timedelta(seconds=30)
+JOB_START_TIMEOUT: Final = timedelta(minutes=10)
+"""What holds for a Kubernetes Job when nobody could say what its pool says."""
+
+REATTACH: Final = RetryPolicy(
+    initial_interval=timedelta(seconds=1), backoff_coefficient=2, maximum_interval=timedelta(seconds=10)
+)
+"""Of an attempt that is a Kubernetes Job: its activity may be executed again, and finds the Job again."""
 
 LOCAL_TIMEOUT: Final = timedelta(seconds=5)
+ANNOUNCE_TRIES: Final = 3
+ANNOUNCE_PATIENCE: Final = timedelta(seconds=2)
+"""How long each try of announcing a run waits for the API server; all of them fit into its time."""
 LOCAL_RETRY_THRESHOLD: Final = timedelta(seconds=3)
 """A local activity that waits longer than this for its retry becomes a durable timer: otherwise it holds the
 workflow task, and a cancellation waits for it."""
@@ -59,10 +72,15 @@ _SCHEDULED_TIME = SearchAttributeKey.for_datetime("TemporalScheduledStartTime")
 
 
 class Announcement(Message):
-    """What announcing a run brought back."""
+    """What announcing a run brought back: also what the pool says about attempts."""
 
     wait: timedelta
     """How long processes of an earlier run of the GooseJob may still be alive."""
+    mode: Mode | None = None
+    """As what the pool runs goose; None in what a worker of an earlier release said."""
+    heartbeat_timeout: timedelta | None = None
+    start_timeout: timedelta = timedelta(0)
+    """How long goose may take to start in a pod."""
 
 
 @workflow.defn(name=names.WORKFLOW_TYPE)
@@ -75,6 +93,7 @@ class GooseJobRun:
         self.run_info = _run_info(request)
         self.attempts = Attempts(request.retry)
         self.latest: AttemptResult | None = None
+        self.announcement: Announcement | None = None
 
     @workflow.run
     async def run(self, request: RunRequest) -> RunOutcome:  # noqa: ARG002 - taken by __init__
@@ -126,43 +145,47 @@ class GooseJobRun:
 
         When the status cannot be read, nobody knows, so wait as long as it may take.
         """
-        announcement = await self._announce(attempt=1)
+        await self._announce(attempt=1)
         if self.request.concurrency_policy is ConcurrencyPolicy.ALLOW:
             return
-        wait = FENCE if announcement is None else announcement.wait
+        wait = FENCE if self.announcement is None else self.announcement.wait
         if wait > timedelta(0):
             await workflow.sleep(wait)
 
-    async def _announce(self, attempt: int | None = None) -> Announcement | None:
+    async def _announce(self, attempt: int | None = None) -> None:
         """Best effort: the API server being away does not stop a run; its record will tell all."""
         try:
-            announcement: Announcement = await workflow.execute_local_activity(
+            self.announcement = await workflow.execute_local_activity(
                 ANNOUNCE,
                 args=[self.run_info, attempt or self.attempts.made],
                 result_type=Announcement,
                 start_to_close_timeout=LOCAL_TIMEOUT,
                 schedule_to_close_timeout=LOCAL_TIMEOUT * 2,
-                retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_attempts=3),
+                retry_policy=RetryPolicy(
+                    initial_interval=timedelta(milliseconds=500), maximum_attempts=ANNOUNCE_TRIES
+                ),
                 local_retry_threshold=LOCAL_RETRY_THRESHOLD,
             )
         except FailureError as error:
             if is_cancelled_exception(error):
                 raise
-            return None
-        else:
-            return announcement
 
     async def _attempt(self) -> AttemptResult:
-        """One goose process, on whichever worker of the pool has room; waits for one as long as it takes."""
+        """One goose, on whichever worker of the pool has room; waits for one as long as it takes."""
+        told = self.announcement or Announcement(wait=FENCE)
+        as_job = (told.mode or self.request.mode) is Mode.JOB
+        deadline = timedelta(seconds=self.request.active_deadline_seconds)
+        if as_job:
+            deadline += told.start_timeout or JOB_START_TIMEOUT
+        heartbeat_timeout = told.heartbeat_timeout or (JOB_HEARTBEAT_TIMEOUT if as_job else HEARTBEAT_TIMEOUT)
         try:
             ended: AttemptResult = await workflow.execute_activity(
                 EXECUTE_ATTEMPT,
                 AttemptRequest(run=self.run_info, request=self.request, attempt=self.attempts.made),
                 result_type=AttemptResult,
-                start_to_close_timeout=timedelta(seconds=self.request.active_deadline_seconds)
-                + ATTEMPT_MARGIN,
-                heartbeat_timeout=HEARTBEAT_TIMEOUT,
-                retry_policy=RetryPolicy(maximum_attempts=1),
+                start_to_close_timeout=deadline + ATTEMPT_MARGIN,
+                heartbeat_timeout=heartbeat_timeout,
+                retry_policy=REATTACH if as_job else RetryPolicy(maximum_attempts=1),
                 cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             )
         except FailureError as error:
@@ -187,6 +210,7 @@ class GooseJobRun:
             result=ended.result,
             tokens=ended.tokens,
             session=ended.session,
+            job_name=ended.job_name,
         )
         recording = asyncio.create_task(self._write_record(news))
         try:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Self, cast
 from urllib.parse import quote
 
@@ -47,6 +48,19 @@ def _sentence(status: int, body: bytes) -> str:
         return f"HTTP {status}"
 
 
+def _unavailable(what: str, error: Exception) -> Unavailable:
+    return Unavailable(f"Kubernetes API: cannot {what}: {type(error).__name__}: {error}")
+
+
+def _refusal(what: str, response: Any, body: bytes) -> ClientError:
+    seconds = str(response.headers.get("Retry-After", ""))
+    return _from_status(
+        response.status,
+        f"Kubernetes API: cannot {what}: {_sentence(response.status, body)}",
+        float(seconds) if seconds.isdigit() else None,
+    )
+
+
 def _yaml(value: Object) -> str:
     """JSON text that YAML reads the same: an agent's words may hold characters that YAML refuses or folds."""
     return json.dumps(value, ensure_ascii=False).translate(YAML_ESCAPES)
@@ -60,11 +74,12 @@ class Kube:
         self.request_timeout = request_timeout
 
     @classmethod
-    async def connect(cls, request_timeout: float = 10.0) -> Self:
+    async def connect(cls, request_timeout: float = 10.0, connections: int = 100) -> Self:
         """Load the in-cluster configuration, or KUBECONFIG. Makes no request.
 
         Args:
             request_timeout: Seconds that any one request may take.
+            connections: The most that are open at the same time, each stream's among them; 0: no limit.
 
         Raises:
             Rejected: There is no usable configuration.
@@ -80,6 +95,7 @@ class Kube:
             raise Rejected(
                 f"Kubernetes API: KUBECONFIG names a file that is no kubeconfig ({type(error).__name__})"
             ) from error
+        settings.connection_pool_maxsize = connections
         return cls(ApiClient(configuration=settings), request_timeout)
 
     async def close(self) -> None:
@@ -120,27 +136,66 @@ class Kube:
             ClientError: As `goosejobs.clients.errors` tells apart.
         """
         headers = {"Accept": "application/json", "Content-Type": content_type}
+        limit = timeout or self.request_timeout
         try:
-            call = await self.api_client.param_serialize(
-                method,
-                path,
-                query_params=list((query or {}).items()),
-                header_params=headers,
-                body=body,
-                **_AUTH,
-            )
-            response = await self.api_client.call_api(*call, _request_timeout=timeout or self.request_timeout)
+            response = await self._call(method, path, query=query, headers=headers, body=body, timeout=limit)
             raw: bytes = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unavailable(f"Kubernetes API: cannot {what}: {type(error).__name__}: {error}") from error
+            raise _unavailable(what, error) from error
         if response.status >= 300:
-            seconds = str(response.headers.get("Retry-After", ""))
-            raise _from_status(
-                response.status,
-                f"Kubernetes API: cannot {what}: {_sentence(response.status, raw)}",
-                float(seconds) if seconds.isdigit() else None,
-            )
+            raise _refusal(what, response, raw)
         return cast("Object", decode(raw))
+
+    @asynccontextmanager
+    async def stream(
+        self, what: str, path: str, query: Mapping[str, str], *, silence: float
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open an answer that goes on for as long as the server has something to say: a watch, a log.
+
+        The block gets it in pieces of any size, each as soon as it is there; what is not asked for is not
+        read, so that nobody's memory fills. The connection is closed with the block.
+
+        Args:
+            what: As for `request`.
+            path: As for `request`.
+            query: Query parameters.
+            silence: Seconds without a piece after which the connection is taken for dead.
+
+        Raises:
+            ClientError: It cannot be opened; inside the block Unavailable: it broke off, or fell silent.
+        """
+        limits = aiohttp.ClientTimeout(total=None, connect=self.request_timeout, sock_read=silence)
+        try:
+            answer = await self._call("GET", path, query=query, headers={"Accept": "*/*"}, timeout=limits)
+            response = answer.response
+            try:
+                if response.status >= 300:
+                    raise _refusal(what, answer, await answer.read())
+                yield response.content.iter_any()
+            finally:
+                response.close()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _unavailable(what, error) from error
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None,
+        headers: Mapping[str, str],
+        body: Object | str | None = None,
+        timeout: aiohttp.ClientTimeout | float,  # noqa: ASYNC109 - as in `request`
+    ) -> Any:
+        call = await self.api_client.param_serialize(
+            method,
+            path,
+            query_params=list((query or {}).items()),
+            header_params=dict(headers),
+            body=body,
+            **_AUTH,
+        )
+        return await self.api_client.call_api(*call, _request_timeout=timeout)
 
     async def get_goosejob(self, namespace: str, name: str) -> Object:
         """Read one GooseJob.

@@ -109,7 +109,7 @@ def test_a_session_is_named_after_its_run_and_attempt() -> None:
         (ActivityCancellationDetails(not_found=True), Stop.GONE),
         (ActivityCancellationDetails(timed_out=True), Stop.GONE),
         (ActivityCancellationDetails(cancel_requested=True), Stop.CANCELLED),
-        (ActivityCancellationDetails(reset=True), Stop.CANCELLED),
+        (ActivityCancellationDetails(reset=True), Stop.GONE),
         (ActivityCancellationDetails(paused=True), None),
     ],
 )

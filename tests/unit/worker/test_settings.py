@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from goosejobs.model.execution import Mode
 from goosejobs.settings import InvalidSettings
 from goosejobs_worker.settings import WorkerSettings
 
@@ -17,8 +18,18 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_defaults_serve_the_default_pool() -> None:
     settings = WorkerSettings.load()
-    assert (settings.pool, settings.max_concurrent_runs, settings.drain_seconds) == ("default", 10, 30)
+    assert (settings.pool, settings.mode, settings.drain_seconds) == ("default", Mode.JOB, 30)
     assert settings.recipe_dir is None
+
+
+@pytest.mark.parametrize(("mode", "most"), [("Job", 200), ("Process", 10)])
+def test_a_job_costs_a_worker_less_than_a_process(
+    monkeypatch: pytest.MonkeyPatch, mode: str, most: int
+) -> None:
+    monkeypatch.setenv("GOOSEJOBS_MODE", mode)
+    assert WorkerSettings.load().max_concurrent_runs == most
+    monkeypatch.setenv("GOOSEJOBS_MAX_CONCURRENT_RUNS", "7")
+    assert WorkerSettings.load().max_concurrent_runs == 7
 
 
 def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:

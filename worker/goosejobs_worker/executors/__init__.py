@@ -8,6 +8,10 @@ if TYPE_CHECKING:
     from goosejobs_worker.lifeline import Lifeline  # it shares a clock with an executor's supervisor
 
 
+class Detached(Exception):
+    """The attempt goes on without this worker, and is to be executed again by another; str() says why."""
+
+
 class Executor(Protocol):
     """Runs attempts in one `spec.execution.mode`."""
 
@@ -17,5 +21,8 @@ class Executor(Protocol):
         Args:
             attempt: What to run.
             lifeline: Says when to stop, and until when what runs may live without news from Temporal.
+
+        Raises:
+            Detached: It goes on, and whoever executes the attempt next finds it again.
         """
         ...
