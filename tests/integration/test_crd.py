@@ -30,19 +30,20 @@ def document(case: Case) -> str:
     )
 
 
+def try_to_apply(kubectl: Kubectl, case: Case) -> CompletedProcess[str]:
+    """Nothing is kept of it, so that all cases can share a namespace."""
+    return kubectl("apply", "--dry-run=server", "-f", "-", input=document(case), check=False)
+
+
 @pytest.mark.parametrize("case", cases("accept.yaml"), ids=lambda case: case["why"])
-def test_a_good_object_is_taken(kubectl: Kubectl, namespace: str, case: Case) -> None:
-    answer = kubectl(
-        "apply", "-n", namespace, "--dry-run=server", "-f", "-", input=document(case), check=False
-    )
+def test_a_good_object_is_taken(kubectl: Kubectl, case: Case) -> None:
+    answer = try_to_apply(kubectl, case)
     assert answer.returncode == 0, answer.stderr
 
 
 @pytest.mark.parametrize("case", cases("reject.yaml"), ids=lambda case: case.get("why", case["says"])[:60])
-def test_a_bad_object_is_refused_with_a_sentence(kubectl: Kubectl, namespace: str, case: Case) -> None:
-    answer = kubectl(
-        "apply", "-n", namespace, "--dry-run=server", "-f", "-", input=document(case), check=False
-    )
+def test_a_bad_object_is_refused_with_a_sentence(kubectl: Kubectl, case: Case) -> None:
+    answer = try_to_apply(kubectl, case)
     assert answer.returncode != 0
     assert case["says"] in answer.stderr
 
@@ -67,3 +68,9 @@ def test_the_schedule_explains_itself(kubectl: Kubectl) -> None:
     text = " ".join(kubectl("explain", "goosejob.spec.schedule").stdout.split())
     assert "five fields (minute, hour, day of month, month, day of week)" in text
     assert '"@every 15m"' in text
+
+
+def test_the_environment_explains_itself(kubectl: Kubectl) -> None:
+    text = " ".join(kubectl("explain", "goosejob.spec.execution.env").stdout.split())
+    assert "Put no secret into value" in text
+    assert "{name: TOKEN, valueFrom: {secretKeyRef: {name: mail, key: token}}}" in text
