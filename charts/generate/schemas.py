@@ -37,6 +37,11 @@ def part(**properties: Schema) -> Schema:
     return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
+def texts(key: str) -> Schema:
+    """An object of texts whose keys match a pattern. Not by propertyNames: Helm then names another place."""
+    return {"type": "object", "additionalProperties": False, "patternProperties": {key: TEXT}}
+
+
 def several(item: Schema) -> Schema:
     """A list in which nothing stands twice."""
     return {"type": "array", "uniqueItems": True, "items": item}
@@ -76,7 +81,7 @@ SHARED: dict[str, Schema] = {
     "extraVolumes": {"type": "array", "items": {"type": "object", "required": ["name"]}},
     "extraVolumeMounts": {"type": "array", "items": {"type": "object", "required": ["name", "mountPath"]}},
     "podAnnotations": TEXTS,
-    "podLabels": {**TEXTS, "propertyNames": {"not": {"pattern": r"^(app\.kubernetes\.io|goosejobs\.dev)/"}}},
+    "podLabels": TEXTS,
     "nodeSelector": TEXTS,
     "tolerations": LIST,
     "affinity": OBJECT,
@@ -124,14 +129,8 @@ WORKER: dict[str, Schema] = SHARED | {
     "drainSeconds": integer(0, null=True),
     "killGraceSeconds": integer(0, 60),
     "terminationGracePeriodSeconds": integer(1, null=True),
-    "provider": part(
-        secretName=SECRET,
-        env={"type": "object", "additionalProperties": TEXT, "propertyNames": {"pattern": ENV_NAME}},
-    ),
-    "recipes": part(
-        files={"type": "object", "additionalProperties": TEXT, "propertyNames": KEY},
-        configMaps=several(SECRET),
-    ),
+    "provider": part(secretName=SECRET, env=texts(ENV_NAME)),
+    "recipes": part(files=texts(KEY["pattern"]), configMaps=several(SECRET)),
     "template": {"$ref": "#/$defs/PoolTemplate"},
     "process": part(secrets=several(SECRET), configMaps=several(SECRET), passEnv=several(TEXT)),
     "autoscaling": part(

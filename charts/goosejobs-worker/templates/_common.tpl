@@ -38,6 +38,11 @@ app.kubernetes.io/component: {{ include "goosejobs.component" . }}
 {{ include "goosejobs.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: goosejobs
+{{- range $key, $_ := .Values.podLabels }}
+{{- if regexMatch "^(app\\.kubernetes\\.io|goosejobs\\.dev)/" $key }}
+{{- fail (printf "podLabels: the chart itself sets labels such as %s: choose another key" $key) }}
+{{- end }}
+{{- end }}
 {{- with .Values.podLabels }}
 {{ toYaml . }}
 {{- end }}
