@@ -153,7 +153,7 @@ class Platform:
 
     def servers(self) -> list[Part]:
         """Kubernetes with our CRDs, and Temporal."""
-        return [*self.control_plane.parts(), self.temporal.part(), self._crds()]
+        return [*self.control_plane.parts(), *self.temporal.parts(), self._crds()]
 
     def import_image(self, archive: Path) -> None:
         """Give the node an image, from a docker-archive or an OCI archive.

@@ -1,6 +1,7 @@
 """Temporal's development server: one process, its data in one SQLite file, on loopback."""
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from goosejobs_local.parts import Part
 
 PORTS = ("temporal", "temporal-http", "temporal-ui", "temporal-metrics")
 NAMESPACE = "default"
+_LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Temporal:
         binary: The Temporal CLI.
         version: What the binary is, to show.
         ui: Whether its web pages are served, too.
-        host: Where it serves.
+        host: Where it is reached; it serves on loopback alone, and the rest is passed on (see `forwarder`).
     """
 
     home: Path
@@ -30,7 +32,7 @@ class Temporal:
     binary: Path
     version: str
     ui: bool = False
-    host: str = "127.0.0.1"
+    host: str = _LOOPBACK
 
     @property
     def address(self) -> str:
@@ -40,13 +42,27 @@ class Temporal:
     @property
     def ui_url(self) -> str:
         """The address of its web pages."""
-        return f"http://{self.host}:{self.ports['temporal-ui']}"
+        return f"http://{_LOOPBACK}:{self.ports['temporal-ui']}"
 
-    def part(self) -> Part:
-        """The process."""
+    def parts(self) -> list[Part]:
+        """The processes."""
+        return [self._server(), *([self._door()] if self.host != _LOOPBACK else [])]
+
+    def _door(self) -> Part:
+        port = self.ports["temporal"]
+        return Part(
+            name="temporal-door",
+            argv=(
+                *(sys.executable, "-m", "goosejobs_local.forwarder"),
+                *(self.address, f"{_LOOPBACK}:{port}"),
+            ),
+            address=self.address,
+        )
+
+    def _server(self) -> Part:
         argv = [
             str(self.binary), "server", "start-dev",
-            "--ip", self.host,
+            "--ip", _LOOPBACK,
             "--port", str(self.ports["temporal"]),
             "--http-port", str(self.ports["temporal-http"]),
             "--metrics-port", str(self.ports["temporal-metrics"]),
@@ -64,7 +80,7 @@ class Temporal:
             # Else it reads the user's, which is about other servers.
             env={"TEMPORAL_CONFIG_FILE": os.devnull},
             # An open port is not enough: for a moment it answers that it is not healthy yet.
-            probes=(f"http://{self.host}:{self.ports['temporal-http']}/api/v1/namespaces/{NAMESPACE}",),
+            probes=(f"http://{_LOOPBACK}:{self.ports['temporal-http']}/api/v1/namespaces/{NAMESPACE}",),
             version=self.version,
             address=self.address,
         )
