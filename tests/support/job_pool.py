@@ -1,0 +1,74 @@
+"""A pool that runs Kubernetes Jobs: its template, and what its runs leave in Kubernetes."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from goosejobs.model import names
+from support.objects import Kubectl, Object, get
+
+API_SERVER = "batch.kubernetes.io/job-name"
+
+
+def write_template(path: Path, image: str, model: str, **more: Any) -> Path:
+    """A pool template whose gooses ask the stub model at this address."""
+    provider = {
+        "GOOSE_PROVIDER": "openai",
+        "GOOSE_MODEL": "stub",
+        "OPENAI_HOST": model,
+        "OPENAI_API_KEY": "not-a-key",
+        "GOOSE_PROVIDER_SKIP_BACKOFF": "true",
+    }
+    template = {
+        "env": [{"name": name, "value": value} for name, value in provider.items()],
+        "job": {"image": image, "imagePullPolicy": "IfNotPresent"},
+        **more,
+    }
+    path.write_text(yaml.safe_dump(template))
+    return path
+
+
+def environment(template: Path) -> dict[str, str]:
+    """What makes a worker one of such a pool."""
+    return {"GOOSEJOBS_MODE": "Job", "GOOSEJOBS_POOL_TEMPLATE": str(template)}
+
+
+def jobs(kubectl: Kubectl, namespace: str, name: str) -> list[Object]:
+    """The Jobs of a GooseJob, by their attempts."""
+    return _items(kubectl, namespace, "jobs", name)
+
+
+def pods(kubectl: Kubectl, namespace: str, name: str) -> list[Object]:
+    """The pods of a GooseJob, by their attempts."""
+    return _items(kubectl, namespace, "pods", name)
+
+
+def created(audit_log: Path, namespace: str) -> list[str]:
+    """The names of all Jobs that were ever created in a namespace, by the API server's audit log."""
+    found = []
+    for line in audit_log.read_text().splitlines():
+        event = json.loads(line)
+        ref = event.get("objectRef", {})
+        if (
+            event["verb"] == "create"
+            and (ref.get("resource"), ref.get("namespace")) == ("jobs", namespace)
+            and event["responseStatus"]["code"] == 201
+        ):
+            found.append(event["requestURI"])
+    return found
+
+
+def active_job(kubectl: Kubectl, namespace: str, name: str) -> str | None:
+    """`status.active[0].jobName`."""
+    active: list[Mapping[str, str]] = get(kubectl, namespace, name)["status"]["active"]
+    return active[0].get("jobName")
+
+
+def _items(kubectl: Kubectl, namespace: str, kind: str, name: str) -> list[Object]:
+    selector = f"{names.GOOSEJOB_LABEL}={name}"
+    found = json.loads(kubectl("get", "-n", namespace, kind, "-l", selector, "-o", "json").stdout)
+    items: list[Object] = found["items"]
+    return sorted(items, key=lambda item: int(item["metadata"]["labels"][names.ATTEMPT_LABEL]))
