@@ -1,5 +1,7 @@
 """What must not be shown is not shown, and what may be shown is not spoilt."""
 
+from base64 import b64encode
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -129,3 +131,11 @@ def test_each_line_of_a_secret_is_masked_by_itself() -> None:
 @pytest.mark.parametrize("value", ["", "x", "no!", "true", "False", "null", " \n"])
 def test_a_value_too_short_or_too_plain_to_be_a_secret_masks_nothing(value: str) -> None:
     assert spellings([value]) == frozenset()
+
+
+@pytest.mark.parametrize("before", ["", "a", "ab", "abc"])
+@pytest.mark.parametrize("after", ["", "\n", ":x", "xyz"])
+def test_a_secret_within_a_text_in_base64_is_masked(before: str, after: str) -> None:
+    coded = b64encode(f"{before}correct horse battery{after}".encode()).decode()
+    masked = without_secrets(coded, spellings(["correct horse battery"]))
+    assert len(masked.replace("***", "")) <= len(b64encode((before + after).encode())) + 6

@@ -146,8 +146,8 @@ def test_a_reference_is_read_as_the_kubelet_reads_it(value: str, expanded: str) 
         (
             {"env": [{"name": "A", **secret("mail", "k")}]},
             (
-                "spec.execution.env[0].valueFrom.secretKeyRef.key: Secret mail in namespace team-a has no key "
-                "k: add it, name another one, or set optional: true"
+                "spec.execution.env[0].valueFrom.secretKeyRef.key: Secret mail in namespace team-a has no "
+                "key k: add it, name another one, or set optional: true"
             ),
         ),
         (

@@ -43,6 +43,7 @@ _NO_SECRETS: Final = frozenset({"true", "false", "null", "none"})
 """What stands in Secrets too and is none: masking it would only break the JSON of an answer."""
 _SHORTEST: Final = 4
 _SHORTEST_LINE: Final = 8
+_SHORTEST_CODED: Final = 6
 
 
 def spellings(values: Iterable[str]) -> frozenset[str]:
@@ -58,11 +59,17 @@ def spellings(values: Iterable[str]) -> frozenset[str]:
             continue
         found |= {shown, json.dumps(shown)[1:-1], json.dumps(shown, ensure_ascii=False)[1:-1]}
         for raw in (value.encode("utf-8", "surrogateescape"), shown.encode()):
-            found |= {coded(raw).decode().rstrip("=") for coded in (b64encode, urlsafe_b64encode)}
-            found |= {quote(raw), quote(raw, safe="")}
+            found |= _in_base64(raw) | {quote(raw), quote(raw, safe="")}
         lines = {line.strip() for line in shown.splitlines()}
         found |= {line for line in lines if len(line) >= _SHORTEST_LINE}
     return frozenset(found)
+
+
+def _in_base64(raw: bytes) -> set[str]:
+    """The value in base64, by itself or amidst more (`user:password`): its groups of three begin anywhere."""
+    parts = [raw, *(raw[start : start + (len(raw) - start) // 3 * 3] for start in range(3))]
+    whole = [part for part in parts if part is raw or len(part) >= _SHORTEST_CODED]
+    return {coded(part).decode().rstrip("=") for coded in (b64encode, urlsafe_b64encode) for part in whole}
 
 
 def plain(text: str) -> str:
