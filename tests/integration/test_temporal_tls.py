@@ -13,7 +13,7 @@ from support import schedules
 from support.objects import Eventually, apply, condition, ended, get, goosejob
 from support.rig import Handle, Rig
 from support.schedules import schedule_id
-from support.temporal_server import SERVER_NAME, Mutual, TemporalServer, sqlite
+from support.temporal_server import SERVER_NAME, TemporalServer, Tls, sqlite
 
 NAMESPACE = "default"
 CERTIFICATE, KEY = "TEMPORAL_TLS_CLIENT_CERT_PATH", "TEMPORAL_TLS_CLIENT_KEY_PATH"
@@ -28,18 +28,18 @@ def rig(own_platform: Rig) -> Rig:
 
 
 @pytest.fixture(scope="module")
-def ours(rig: Rig) -> Mutual:
-    return Mutual.make(rig.home / "temporal-pki")
+def ours(rig: Rig) -> Tls:
+    return Tls.make(rig.home / "temporal-pki")
 
 
 @pytest.fixture(scope="module")
-def strangers(rig: Rig) -> Mutual:
+def strangers(rig: Rig) -> Tls:
     """Certificates by an authority that nobody trusts."""
-    return Mutual.make(rig.home / "strangers-pki")
+    return Tls.make(rig.home / "strangers-pki")
 
 
 @pytest.fixture(scope="module")
-async def temporal(rig: Rig, ours: Mutual) -> TemporalServer:
+async def temporal(rig: Rig, ours: Tls) -> TemporalServer:
     server = TemporalServer(rig.home, sqlite(rig.home / "production.db"), ours)
     await server.start()
     return server
@@ -55,14 +55,14 @@ def healthz(handle: Handle) -> str:
         return ""
 
 
-def secrets(*all_: Mutual) -> list[str]:
+def secrets(*all_: Tls) -> list[str]:
     """The lines of all private keys."""
     keys = [file.read_text() for mutual in all_ for file in mutual.pki.directory.glob("*.key")]
     return [line for key in keys for line in key.splitlines() if line and "-----" not in line]
 
 
 async def test_with_the_right_certificates_a_goosejob_runs_as_ever(
-    rig: Rig, eventually: Eventually, pool: str, temporal: TemporalServer, ours: Mutual
+    rig: Rig, eventually: Eventually, pool: str, temporal: TemporalServer, ours: Tls
 ) -> None:
     env: Any = temporal.environment
     with rig.start_operator(**env) as operator, rig.start_worker(pool=pool, **env) as worker:
@@ -107,8 +107,8 @@ async def test_what_is_wrong_is_said_by_both_sides_and_on_the_object(
     eventually: Eventually,
     pool: str,
     temporal: TemporalServer,
-    ours: Mutual,
-    strangers: Mutual,
+    ours: Tls,
+    strangers: Tls,
     changes: dict[str, str],
     says: str,
 ) -> None:
@@ -147,9 +147,9 @@ async def test_tls_where_there_is_none_is_said_so(rig: Rig, eventually: Eventual
 
 
 async def test_new_certificates_are_taken_up_by_a_restart(
-    rig: Rig, eventually: Eventually, pool: str, temporal: TemporalServer, ours: Mutual, strangers: Mutual
+    rig: Rig, eventually: Eventually, pool: str, temporal: TemporalServer, ours: Tls, strangers: Tls
 ) -> None:
-    mounted = Mutual(Pki(rig.home / "mounted"))
+    mounted = Tls(Pki(rig.home / "mounted"))
     shutil.copytree(ours.pki.directory, mounted.pki.directory)
     env: Any = {**temporal.environment, **mounted.environment}
     with rig.start_operator(**env), rig.start_worker(pool=pool, **env):

@@ -22,6 +22,7 @@ from goosejobs_local.state import State
 from support import rig as rigs
 from support import waiting
 from support.rig import Handle
+from support.tokens import Tokens
 
 NAMESPACE = "default"
 SERVER_NAME = "temporal.test"
@@ -47,21 +48,23 @@ def sqlite(file: Path) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Mutual:
-    """Both sides show certificates. Our own code makes them.
+class Tls:
+    """Certificates, by our own code.
 
     Attributes:
         pki: Where they lie: `temporal` is the server's, `goosejobs` that of operator and worker.
+        mutual: The server asks clients for theirs.
     """
 
     pki: Pki
+    mutual: bool = True
 
     @classmethod
-    def make(cls, directory: Path) -> "Mutual":
+    def make(cls, directory: Path, *, mutual: bool = True) -> "Tls":
         """Make them, by an authority of their own."""
         pki = Pki(directory)
         certificates.create(pki, {"goosejobs": None}, {"temporal": (SERVER_NAME,)})
-        return cls(pki)
+        return cls(pki, mutual)
 
     @property
     def server(self) -> dict[str, Any]:
@@ -69,11 +72,9 @@ class Mutual:
         authority = str(self.pki.authority)
         own, client = self.pki.pair("temporal"), {"serverName": SERVER_NAME, "rootCaFiles": [authority]}
         files = {"certFile": str(own.certificate), "keyFile": str(own.key)}
+        asks = {"requireClientAuth": True, "clientCaFiles": [authority]} if self.mutual else {}
         return {
-            "frontend": {
-                "server": {**files, "requireClientAuth": True, "clientCaFiles": [authority]},
-                "client": client,
-            },
+            "frontend": {"server": {**files, **asks}, "client": client},
             "systemWorker": {**files, "client": client},
         }
 
@@ -81,12 +82,15 @@ class Mutual:
     def environment(self) -> dict[str, str]:
         """What operator and worker are told."""
         own = self.pki.pair("goosejobs")
-        return {
-            "TEMPORAL_TLS": "true",
+        shown = {
             "TEMPORAL_TLS_CLIENT_CERT_PATH": str(own.certificate),
             "TEMPORAL_TLS_CLIENT_KEY_PATH": str(own.key),
+        }
+        return {
+            "TEMPORAL_TLS": "true",
             "TEMPORAL_TLS_SERVER_CA_CERT_PATH": str(self.pki.authority),
             "TEMPORAL_TLS_SERVER_NAME": SERVER_NAME,
+            **(shown if self.mutual else {}),
         }
 
     @property
@@ -96,8 +100,8 @@ class Mutual:
         return TLSConfig(
             domain=SERVER_NAME,
             server_root_ca_cert=self.pki.authority.read_bytes(),
-            client_cert=own.certificate.read_bytes(),
-            client_private_key=own.key.read_bytes(),
+            client_cert=own.certificate.read_bytes() if self.mutual else None,
+            client_private_key=own.key.read_bytes() if self.mutual else None,
         )
 
 
@@ -108,15 +112,20 @@ class TemporalServer:
         home: The data directory of the platform that it belongs to: what runs in it ends with it.
         store: `sql` of a datastore, for everything.
         tls: Without it, it serves in the clear.
+        tokens: With it, it serves only who has one.
 
     Attributes:
         tls: As given; another one takes effect at the next start.
     """
 
-    def __init__(self, home: Path, store: Mapping[str, Any], tls: Mutual | None = None) -> None:
-        self._home, self._store, self.tls = home, dict(store), tls
+    def __init__(
+        self, home: Path, store: Mapping[str, Any], tls: Tls | None = None, tokens: Tokens | None = None
+    ) -> None:
+        self._home, self._store, self.tls, self._tokens = home, dict(store), tls, tokens
+        # Its own worker has no token: it calls a frontend of its own, which asks for none.
+        self._services = (*_SERVICES, *(["internal-frontend"] if tokens else []))
         self._state = State()
-        self._state.ensure_ports([*_SERVICES, *(f"{name}-membership" for name in _SERVICES)])
+        self._state.ensure_ports([*self._services, *(f"{name}-membership" for name in self._services)])
         self._handle: Handle | None = None
 
     @property
@@ -144,7 +153,8 @@ class TemporalServer:
         file.touch(mode=0o600)
         file.write_text(yaml.safe_dump(self._configuration()))
         binary = Resolver().resolve([_SERVER])[_SERVER].path
-        argv = (str(binary), "--root", str(folder), "--config", "config", "--env", "test", "start")
+        where = ("--root", str(folder), "--config", "config", "--env", "test")
+        argv = (str(binary), *where, "start", *(f"--service={name}" for name in self._services))
         ground = Ground(self._home, State(), save=lambda: None)
         child = converge.start(Part(name=_SERVER, argv=argv), ground)
         self._handle = Handle(_SERVER, child, self.address, ground.log(_SERVER))
@@ -160,6 +170,7 @@ class TemporalServer:
             namespace=NAMESPACE,
             data_converter=pydantic_data_converter,
             tls=self.tls.client if self.tls else False,
+            api_key=self._tokens.sign("temporal-system:admin") if self._tokens else None,
         )
 
     async def _serves(self) -> bool:
@@ -204,6 +215,7 @@ class TemporalServer:
             "global": {
                 "membership": {"maxJoinDuration": "30s", "broadcastAddress": "127.0.0.1"},
                 "tls": self.tls.server if self.tls else {},
+                "authorization": self._tokens.server if self._tokens else {},
             },
             "services": {
                 name: {
@@ -213,7 +225,7 @@ class TemporalServer:
                         "bindOnLocalHost": True,
                     }
                 }
-                for name in _SERVICES
+                for name in self._services
             },
             "clusterMetadata": {
                 "enableGlobalNamespace": False,
@@ -222,7 +234,7 @@ class TemporalServer:
                 "currentClusterName": "active",
                 "clusterInformation": {"active": cluster},
             },
-            "publicClient": {"hostPort": self.address},
+            **({} if self._tokens else {"publicClient": {"hostPort": self.address}}),
         }
 
     @property

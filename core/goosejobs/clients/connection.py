@@ -64,7 +64,7 @@ def explained(message: str, tls: Tls) -> str:
         found = re.search(pattern, message)
         if found:
             return meaning(found, tls)
-    return message
+    return _STATUS.sub(r"\2", message)
 
 
 def _ended(_: re.Match[str], tls: Tls) -> str:
@@ -88,6 +88,14 @@ def _plain(found: re.Match[str]) -> str:
 
 def _say(sentence: str) -> Callable[[re.Match[str], Tls], str]:
     return lambda _found, _tls: sentence
+
+
+_STATUS: Final = re.compile(r'Status \{ code: (\w+), message: "((?:[^"\\]|\\.)*)".*\}', re.DOTALL)
+"""What a server answered, as the core shows it."""
+
+
+def _refused(found: re.Match[str], _: Tls) -> str:
+    return f"{found[2].rstrip('.')}: is TEMPORAL_API_KEY, or the client certificate, one that may do this?"
 
 
 _MEANINGS: Final[tuple[tuple[str, Callable[[re.Match[str], Tls], str]], ...]] = (
@@ -116,6 +124,7 @@ _MEANINGS: Final[tuple[tuple[str, Callable[[re.Match[str], Tls], str]], ...]] = 
         r"InconsistentKeys",
         _say(f"the certificate of {_CERTIFICATE} and the key of {_KEY} do not belong together"),
     ),
+    (_STATUS.pattern.replace(r"(\w+)", "(PermissionDenied|Unauthenticated)", 1), _refused),
     (r"dns error", _say("no such host is known")),
     (r"kind: ConnectionRefused", _say("nothing listens there")),
     (

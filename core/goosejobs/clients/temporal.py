@@ -1,10 +1,11 @@
 """Temporal as both sides use it: how to connect, and what its errors mean."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from temporalio.api.enums.v1 import IndexedValueType
-from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import Client
 from temporalio.common import SearchAttributeKey
 from temporalio.runtime import Runtime
@@ -60,7 +61,8 @@ async def connect(keyring: Keyring, runtime: Runtime | None = None, *, lazy: boo
             cannot be made of such a client.
 
     Raises:
-        Unavailable: The server does not answer, or not to us.
+        Unavailable: The server does not answer, or speaks TLS otherwise than we do.
+        Forbidden: It does not want us.
         Rejected: The configuration is wrong.
     """
     settings = connection.load()
@@ -70,23 +72,22 @@ async def connect(keyring: Keyring, runtime: Runtime | None = None, *, lazy: boo
         )
     except (RuntimeError, OSError, RPCError) as error:
         why = explained(str(error), settings.get("tls"))
-        raise Unavailable(f"Temporal: cannot connect to {settings['target_host']}: {why}") from error
+        kind = Forbidden if re.search("code: (PermissionDenied|Unauthenticated)", str(error)) else Unavailable
+        raise kind(f"Temporal: cannot connect to {settings['target_host']}: {why}") from error
 
 
 async def ensure_search_attribute(client: Client) -> None:
     """Register the search attribute that finds a GooseJob's schedules and runs, if it is missing.
 
+    Where it is there, as on Temporal Cloud by hand, this needs no right to administer anything.
+
     Raises:
-        Forbidden: We may not (as on Temporal Cloud): the message says what to create by hand.
+        Forbidden: It is missing and we may not register it: the message says what to do by hand.
         ClientError: As `goosejobs.clients.errors` tells apart.
     """
+    if await _has_search_attribute(client):
+        return
     try:
-        with translated("list search attributes"):
-            known = await client.operator_service.list_search_attributes(
-                ListSearchAttributesRequest(namespace=client.namespace)
-            )
-        if names.UID_ATTRIBUTE in known.custom_attributes:
-            return
         with translated("add a search attribute"):
             await client.operator_service.add_search_attributes(
                 AddSearchAttributesRequest(
@@ -99,5 +100,17 @@ async def ensure_search_attribute(client: Client) -> None:
     except (Forbidden, Rejected) as error:
         raise Forbidden(
             f"{error}. Create it once: temporal operator search-attribute create "
-            f"--namespace {client.namespace} --name {names.UID_ATTRIBUTE} --type Keyword"
+            f"--namespace {client.namespace} --name {names.UID_ATTRIBUTE} --type Keyword; on Temporal Cloud: "
+            f"tcld namespace search-attributes add --namespace {client.namespace} "
+            f"--search-attribute {names.UID_ATTRIBUTE}=Keyword"
         ) from error
+
+
+async def _has_search_attribute(client: Client) -> bool:
+    """Asked by a query, which whoever uses the namespace may make."""
+    try:
+        with translated("query by a search attribute"):
+            await client.count_workflows(f"{names.UID_ATTRIBUTE} = 'nobody'")
+    except Rejected:
+        return False
+    return True

@@ -92,6 +92,25 @@ def test_the_cores_words_become_a_sentence_that_names_the_variable(message: str,
     assert "{" not in said
 
 
+REFUSAL = (
+    CALL.replace("Unknown", "PermissionDenied")
+    + '"Request unauthorized.", details: b"\\x08\\x07\\x12", source: None }'
+)
+
+
+def test_a_key_that_is_refused_is_named_by_its_variable() -> None:
+    said = explained(REFUSAL, True)
+    assert said.startswith("Request unauthorized: is TEMPORAL_API_KEY")
+    assert "{" not in said
+
+
+def test_of_what_a_server_answers_only_its_message_is_told() -> None:
+    answer = REFUSAL.replace("PermissionDenied", "NotFound").replace(
+        "Request unauthorized", 'no \\"x\\" here'
+    )
+    assert explained(answer, True).endswith('error after connection: no \\"x\\" here.')
+
+
 def test_words_that_we_do_not_know_are_left_as_they_are() -> None:
     assert explained("Namespace x is not found.", None) == "Namespace x is not found."
 
