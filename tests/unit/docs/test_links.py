@@ -7,10 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-PAGES = sorted(
-    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
-    + [*(ROOT / "charts").rglob("*.md"), *(ROOT / "bench").rglob("*.md")]
-)
+FOLDERS = ("docs", "examples", "charts", "bench")
+PAGES = sorted([*ROOT.glob("*.md"), *(page for one in FOLDERS for page in (ROOT / one).rglob("*.md"))])
 
 
 @cache
