@@ -4,6 +4,7 @@ The words are Kubernetes': conditions and reasons of batch/v1 and v1 (k8s.io/api
 (pkg/kubelet/images, pkg/kubelet/eviction, pkg/kubelet/lifecycle) and of the containers' runtime.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,8 +16,10 @@ from goosejobs_worker.goose.redact import message_text
 
 Object = Mapping[str, Any]
 
-DELETION_SLACK: Final = timedelta(seconds=4)
-"""How much later than its grace period's end a kubelet that is alive may still report a pod's end."""
+LOST_AFTER: Final = timedelta(seconds=4)
+"""How long after its grace period a pod on a node that is not heard of counts as lost."""
+OVERDUE_AFTER: Final = timedelta(seconds=60)
+"""The same, where nobody said that the node is not heard of: it may just be busy."""
 
 _IMAGE: Final = frozenset(
     {
@@ -26,6 +29,8 @@ _IMAGE: Final = frozenset(
 )  # fmt: skip
 """Waiting reasons after which the kubelet waits before it tries again, or does not try again."""
 _CONFIG: Final = "CreateContainerConfigError"
+_UNKNOWN: Final = "ContainerStatusUnknown"
+"""The kubelet came back from a restart, or ended the pod, and there was no container any more."""
 _MISSING: Final = ("not found", "couldn't find key", "references non-existent")
 """How the kubelet says that an object or a key is not there; its other errors may pass."""
 _NOT_STARTED: Final = frozenset(
@@ -43,6 +48,11 @@ _TURNED_AWAY: Final = frozenset(
      "UnexpectedAdmissionError", "TopologyAffinityError"}
 )  # fmt: skip
 """Reasons of a pod that its kubelet ended or never took; beside them, `OutOfcpu` and the like."""
+
+
+_BACK_OFF: Final = re.compile(r'^Back-off pulling image "[^"]*": (ErrImagePull: )?')
+_PREEMPTION: Final = re.compile(r" (no new claims to deallocate, )?preemption: .*", re.DOTALL)
+"""What is said before, and after, the words that matter."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +128,7 @@ def _deadline(job: Object, pod: Object | None) -> Diagnosis | None:
     if (finished.get("reason") != "DeadlineExceeded" and not of_pod) or (own_end and not of_pod):
         return None
     limit = job.get("spec", {}).get("activeDeadlineSeconds")
-    started = "" if pod is None or _has_started(pod) else " (goose had not even started)"
+    started = "" if pod is None or _has_started(pod) else "; goose had not even started"
     return _told(
         Reason.DEADLINE_EXCEEDED,
         f"not done after {limit} s (spec.activeDeadlineSeconds){started}",
@@ -127,67 +137,83 @@ def _deadline(job: Object, pod: Object | None) -> Diagnosis | None:
 
 def _lost(pod: Object, now: datetime) -> Diagnosis | None:
     status = pod.get("status", {})
-    disruption = _condition(pod, "DisruptionTarget") or {}
-    deleted = pod["metadata"].get("deletionTimestamp")
-    overdue = (
-        deleted is not None
-        and bool(_node(pod))
-        and _exit_code(pod) is None
-        and status.get("phase") not in {"Failed", "Succeeded"}
-        and now - _time(deleted) > DELETION_SLACK
-    )
-    gone = disruption.get("reason") == "DeletionByPodGC"
-    if not (overdue or gone or status.get("reason") == "NodeLost" or status.get("phase") == "Unknown"):
+    disruption = _disruption(pod)
+    if disruption.get("reason") == "DeletionByPodGC":
+        return _told(
+            Reason.NODE_LOST,
+            f"node {_node(pod)} was removed from the cluster while pod {_name(pod)} ran on it "
+            f"({disruption.get('message')}). If the machine is still on, goose may still be running there.",
+        )
+    if not (_is_overdue(pod, now) or status.get("reason") == "NodeLost" or status.get("phase") == "Unknown"):
         return None
     words = disruption.get("message") or status.get("message") or "it does not confirm that the pod has ended"
     return _told(
         Reason.NODE_LOST,
-        f"node {_node(pod)} is not heard of any more ({words}); goose may still be running there, in pod "
-        f"{_name(pod)}. Look after the node; if it is gone for good, delete it: `kubectl delete node`.",
+        f"node {_node(pod)} is not heard of any more, and goose may still be running there in pod "
+        f"{_name(pod)} ({words}). Bring the node back, or make sure that it is off and "
+        f"`kubectl delete node {_node(pod)}`.",
     )
 
 
+def _is_overdue(pod: Object, now: datetime) -> bool:
+    """Whether the kubelet should have ended the pod by now, and says nothing."""
+    deleted = pod["metadata"].get("deletionTimestamp")
+    if deleted is None or not _node(pod) or _has_ended(pod):
+        return False
+    ready = _condition(pod, "Ready")
+    # The kubelet gives a reason for a pod that is not ready; the controller that misses the node gives none.
+    missed = ready.get("status") == "False" and not ready.get("reason") and _state(pod, "running") is not None
+    return now - _time(deleted) > (LOST_AFTER if missed else OVERDUE_AFTER)
+
+
 def _taken_away(pod: Object) -> Diagnosis | None:
+    if not _has_ended(pod):
+        return None
     status = pod.get("status", {})
-    if _exit_code(pod) is None and status.get("phase") != "Failed":
-        return None
-    disruption = _condition(pod, "DisruptionTarget") or {}
-    what = _TAKEN_AWAY.get(disruption.get("reason", ""))
+    disruption = _disruption(pod)
+    terminated = _state(pod, "terminated") or {}
     reason = status.get("reason", "")
-    if what is None and not reason.startswith("OutOf") and reason not in _TURNED_AWAY:
+    if what := _TAKEN_AWAY.get(disruption.get("reason", "")):
+        words = status.get("message") or disruption.get("message")
+    elif reason.startswith("OutOf") or reason in _TURNED_AWAY:
+        what, words = "was turned away by its node", status.get("message") or reason
+    elif terminated.get("reason") == _UNKNOWN and not _is_deleted(pod):
+        what, words = "was lost by its node, which may have been restarted", terminated.get("message")
+    else:
         return None
-    words = status.get("message") or disruption.get("message") or reason
     return _told(
-        Reason.EVICTED, f"pod {_name(pod)} on node {_node(pod)} {what or 'was turned away'}: {words}"
+        Reason.EVICTED,
+        f"pod {_name(pod)} on node {_node(pod)} {what}: {_sentence(words)} "
+        "It is tried again as spec.retry says.",
     )
 
 
 def _ended(job: Object, pod: Object) -> Diagnosis | None:
     status = pod.get("status", {})
-    terminated = _state(pod, "terminated")
-    if terminated is None:
-        if status.get("phase") != "Failed":
-            return None
-        words = status.get("message") or status.get("reason") or "Kubernetes gave no reason"
-        return _told(Reason.POD_FAILED, f"pod {_name(pod)} on node {_node(pod)} failed: {words}")
+    terminated = _state(pod, "terminated") or {}
     if terminated.get("reason") == "OOMKilled" and terminated.get("exitCode") == 137:
-        return _told(Reason.OOM_KILLED, _out_of_memory(pod))
+        return _told(
+            Reason.OOM_KILLED, _out_of_memory(pod)
+        )  # with another code it was a tool that was killed
     if terminated.get("reason") in _NOT_STARTED:
         return _told(Reason.POD_FAILED, _not_started(pod, str(terminated.get("message", ""))))
-    if _is_deleted(pod) and _finished(job):
-        return _told(
-            Reason.POD_FAILED,
-            f"somebody deleted pod {_name(pod)} while goose ran in it on node {_node(pod)}.",
-        )
-    return None
+    if _is_deleted(pod) and _has_ended(pod):
+        if _finished(job) is None:
+            return None
+        when = f"while goose ran in it on node {_node(pod)}" if terminated else "before goose started in it"
+        return _told(Reason.POD_FAILED, f"somebody deleted pod {_name(pod)} {when}.")
+    if status.get("phase") != "Failed" or terminated:
+        return None
+    words = status.get("message") or status.get("reason") or "Kubernetes gave no reason"
+    return _told(Reason.POD_FAILED, f"pod {_name(pod)} failed on node {_node(pod)}: {words}")
 
 
 def _out_of_memory(pod: Object) -> str:
     limit = _container(pod).get("resources", {}).get("limits", {}).get("memory")
-    of = f"their limit of {limit}" if limit else "node " + _node(pod) + " had"
+    of = f"their limit of {limit}" if limit else "the node had for them"
     return (
-        f"goose and its tools used more memory than {of} (pod {_name(pod)} on node {_node(pod)}): raise "
-        "spec.execution.job.resources.limits.memory"
+        f"goose and its tools used more memory than {of} (pod {_name(pod)} on node {_node(pod)}). Raise "
+        "spec.execution.job.resources.limits.memory, or the pool's."
     )
 
 
@@ -203,16 +229,17 @@ def _waiting(pod: Object) -> Diagnosis | None:
     reason, words = waiting.get("reason"), str(waiting.get("message", ""))
     if reason in _IMAGE:
         image = _container(pod).get("image")
+        why = _sentence(_BACK_OFF.sub("", words) or reason)
         return _told(
             Reason.IMAGE_PULL_FAILED,
-            f"node {_node(pod)} cannot get image {image}: {words or reason}. Check "
-            "spec.execution.job.image and imagePullSecrets, or the pool's.",
+            f"node {_node(pod)} cannot get image {image}: {why} Check spec.execution.job.image and "
+            "imagePullSecrets, or the pool's.",
         )
     if reason == _CONFIG and any(missing in words for missing in _MISSING):
         return _told(
             Reason.CONFIG_NOT_FOUND,
-            f"pod {_name(pod)} cannot start: {words}. Create it, or mend spec.execution.env and envFrom, or "
-            "the pool's.",
+            f"pod {_name(pod)} cannot start: {_sentence(words)} Create it, or mend spec.execution.env and "
+            "envFrom, or the pool's.",
         )
     return None
 
@@ -221,10 +248,14 @@ def _not_in_time(pod: Object, now: datetime, start_timeout: timedelta) -> Diagno
     if _has_started(pod) or now - _time(pod["metadata"]["creationTimestamp"]) < start_timeout:
         return None
     seconds = _seconds(start_timeout)
-    scheduled = _condition(pod, "PodScheduled") or {}
+    scheduled = _condition(pod, "PodScheduled")
     if scheduled.get("status") == "False" or not _node(pod):
-        words = scheduled.get("message") or "the scheduler said nothing about it"
-        return _told(Reason.UNSCHEDULABLE, f"no node took pod {_name(pod)} within {seconds} s: {words}")
+        words = _PREEMPTION.sub("", scheduled.get("message") or "the scheduler said nothing about it")
+        return _told(
+            Reason.UNSCHEDULABLE,
+            f"no node took pod {_name(pod)} within {seconds} s: {_sentence(words)} Add such a node, or "
+            "change nodeSelector, tolerations or resources in spec.execution.job.",
+        )
     waiting = _state(pod, "waiting") or {}
     words = waiting.get("message") or waiting.get("reason") or "its containers are not there yet"
     where = f"pod {_name(pod)} did not start within {seconds} s on node {_node(pod)}: {words}"
@@ -255,22 +286,24 @@ def _finished(job: Object) -> Object | None:
     return failed[0] if failed else None
 
 
-def _condition(pod: Object, kind: str) -> Object | None:
-    conditions = pod.get("status", {}).get("conditions") or ()
-    return next(
-        (
-            c
-            for c in conditions
-            if c["type"] == kind and (kind != "DisruptionTarget" or c["status"] == "True")
-        ),
-        None,
-    )
+def _condition(pod: Object, kind: str) -> Object:
+    conditions: Sequence[Object] = pod.get("status", {}).get("conditions") or ()
+    return next((condition for condition in conditions if condition["type"] == kind), {})
+
+
+def _disruption(pod: Object) -> Object:
+    found = _condition(pod, "DisruptionTarget")
+    return found if found.get("status") == "True" else {}
 
 
 def _state(pod: Object, kind: str) -> Object | None:
     statuses: Sequence[Object] = pod.get("status", {}).get("containerStatuses") or ({},)
     found: Object | None = statuses[0].get("state", {}).get(kind)
     return found
+
+
+def _has_ended(pod: Object) -> bool:
+    return _state(pod, "terminated") is not None or pod.get("status", {}).get("phase") == "Failed"
 
 
 def _exit_code(pod: Object) -> int | None:
@@ -301,6 +334,10 @@ def _node(pod: Object) -> str:
 
 def _time(text: str) -> datetime:
     return datetime.fromisoformat(text)
+
+
+def _sentence(words: Any) -> str:
+    return f"{str(words).rstrip(' .')}."
 
 
 def _seconds(duration: timedelta) -> int:
