@@ -1,55 +1,31 @@
 """The node is a real one: pods run, talk to each other by name, are watched and refused as in any cluster."""
 
 import json
-from collections.abc import Callable
-from subprocess import CompletedProcess
-from typing import Any
+import socket
+import subprocess
 
+from support.pods import Kubectl, apply, pod, run, wait
 from support.rig import Rig
 
-Kubectl = Callable[..., CompletedProcess[str]]
-RESTRICTED: dict[str, Any] = {
-    "runAsNonRoot": True,
-    "runAsUser": 1000,
-    "allowPrivilegeEscalation": False,
-    "capabilities": {"drop": ["ALL"]},
-    "seccompProfile": {"type": "RuntimeDefault"},
-}
+SERVE = """
+use IO::Socket::INET;
+my $server = IO::Socket::INET->new(LocalPort => 8080, Listen => 5, ReuseAddr => 1) or die;
+while (my $client = $server->accept) { print $client "served\\n"; close $client }
+"""
+READY = {"tcpSocket": {"port": 8080}, "periodSeconds": 1}
+RECIPE = {"version": "1.0.0", "title": "t", "description": "d", "prompt": "stub: answer hello from a pod"}
 
 
-def pod(name: str, image: str, *command: str, **container: Any) -> str:
-    """A pod that a restricted namespace lets in."""
-    return json.dumps(
-        {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": name, "labels": {"app": name}},
-            "spec": {
-                "restartPolicy": "Never",
-                "terminationGracePeriodSeconds": 1,
-                "containers": [
-                    {
-                        "name": "main",
-                        "image": image,
-                        "imagePullPolicy": "Never",
-                        "command": list(command),
-                        "securityContext": RESTRICTED,
-                        **container,
-                    }
-                ],
-            },
-        }
-    )
+def service(name: str) -> dict[str, object]:
+    """A service for the pods of its own name."""
+    spec = {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": 8080}]}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
 
 
-def run(kubectl: Kubectl, namespace: str, manifest: str) -> str:
-    """Let a pod run to its end; returns its log."""
-    name = json.loads(manifest)["metadata"]["name"]
-    kubectl("-n", namespace, "apply", "-f", "-", input=manifest)
-    kubectl(
-        "-n", namespace, "wait", f"pod/{name}", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s"
-    )
-    return kubectl("-n", namespace, "logs", name).stdout
+def begin_server(kubectl: Kubectl, namespace: str, image: str) -> None:
+    """A pod and a service `echo` that say `served` to everybody who connects."""
+    apply(kubectl, namespace, pod("echo", image, "perl", "-e", SERVE, readinessProbe=READY), service("echo"))
+    wait(kubectl, namespace, "echo", "condition=Ready")
 
 
 def test_a_pod_runs_to_its_end_and_its_log_can_be_read(
@@ -58,20 +34,116 @@ def test_a_pod_runs_to_its_end_and_its_log_can_be_read(
     assert run(kubectl, namespace, pod("hello", goose_image, "echo", "hello")) == "hello\n"
 
 
-def test_the_name_of_the_api_server_resolves_and_answers_in_a_pod(
+def test_the_name_of_the_api_server_resolves_and_it_answers(
     kubectl: Kubectl, namespace: str, goose_image: str, node: Rig
 ) -> None:
     script = "getent hosts kubernetes.default && exec 3<>/dev/tcp/kubernetes.default/443 && echo open"
     log = run(kubectl, namespace, pod("dns", goose_image, "bash", "-c", script))
     assert node.platform.network
-    assert node.platform.network.kubernetes in log
-    assert log.endswith("open\n")
+    assert log.split() == [
+        node.platform.network.kubernetes,
+        "kubernetes.default.svc.cluster.local",
+        "open",
+    ]
 
 
-def test_the_stub_model_and_temporal_answer_in_a_pod(
+def test_the_stub_model_and_temporal_answer_at_the_addresses_that_they_have_outside(
     kubectl: Kubectl, namespace: str, goose_image: str, node: Rig
 ) -> None:
     model = node.model_address.removeprefix("http://").replace(":", "/")
     temporal = node.temporal_address.replace(":", "/")
     script = f"exec 3<>/dev/tcp/{model} && exec 4<>/dev/tcp/{temporal} && echo open"
     assert run(kubectl, namespace, pod("reach", goose_image, "bash", "-c", script)) == "open\n"
+
+
+def test_pods_find_each_other_by_the_name_of_a_service(
+    kubectl: Kubectl, namespace: str, goose_image: str
+) -> None:
+    begin_server(kubectl, namespace, goose_image)
+    script = "for n in 1 2 3; do until exec 3<>/dev/tcp/echo/80; do sleep 0.1; done; cat <&3; done"
+    assert run(kubectl, namespace, pod("caller", goose_image, "bash", "-c", script)) == "served\n" * 3
+
+
+def test_a_command_runs_in_a_pod_and_a_port_of_a_pod_is_forwarded(
+    kubectl: Kubectl, namespace: str, goose_image: str, node: Rig
+) -> None:
+    begin_server(kubectl, namespace, goose_image)
+    assert kubectl("-n", namespace, "exec", "echo", "--", "id", "-u").stdout == "1000\n"
+    argv = node.platform.kubectl("-n", namespace, "port-forward", "pod/echo", ":8080", "--address=127.0.0.1")
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as forward:
+        try:
+            assert forward.stdout
+            port = int(forward.stdout.readline().split()[2].rpartition(":")[2])
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+                assert connection.makefile().readline() == "served\n"
+        finally:
+            forward.kill()
+
+
+def test_goose_runs_a_recipe_from_an_annotation(
+    kubectl: Kubectl, namespace: str, goose_image: str, node: Rig
+) -> None:
+    env = {
+        "GOOSE_PROVIDER": "openai", "GOOSE_MODEL": "stub", "OPENAI_HOST": node.model_address,
+        "OPENAI_API_KEY": "not-a-key", "HOME": "/tmp", "GOOSE_PATH_ROOT": "/tmp/goose",
+        "GOOSE_DISABLE_KEYRING": "1",
+    }  # fmt: skip
+    manifest = pod(
+        "goose", goose_image,
+        "goose", "run", "--recipe", "/run/goosejob/recipe.yaml", "--no-session", "-q",
+        "--output-format", "stream-json",
+        env=[{"name": name, "value": value} for name, value in env.items()],
+        volumeMounts=[
+            {"name": "recipe", "mountPath": "/run/goosejob/recipe.yaml", "subPath": "recipe.yaml"},
+            {"name": "tmp", "mountPath": "/tmp"},
+        ],
+    )  # fmt: skip
+    manifest["metadata"]["annotations"] = {"recipe": json.dumps(RECIPE)}
+    item = {"path": "recipe.yaml", "fieldRef": {"fieldPath": "metadata.annotations['recipe']"}}
+    manifest["spec"]["automountServiceAccountToken"] = False
+    manifest["spec"]["volumes"] = [
+        {"name": "recipe", "downwardAPI": {"items": [item]}},
+        {"name": "tmp", "emptyDir": {}},
+    ]
+    lines = [json.loads(line) for line in run(kubectl, namespace, manifest).splitlines()]
+    said = [part["text"] for line in lines if "message" in line for part in line["message"]["content"]]
+    assert "".join(said) == "hello from a pod"
+    assert lines[-1]["type"] == "complete"
+
+
+def test_a_privileged_pod_is_refused_where_pods_must_be_restricted(
+    kubectl: Kubectl, namespace: str, goose_image: str
+) -> None:
+    manifest = pod("king", goose_image, "true", securityContext={"privileged": True})
+    answer = kubectl("-n", namespace, "create", "-f", "-", input=json.dumps(manifest), check=False)
+    assert answer.returncode == 1
+    assert 'violates PodSecurity "restricted:latest": privileged' in answer.stderr
+
+
+def test_a_container_that_takes_more_memory_than_its_limit_is_killed(
+    kubectl: Kubectl, namespace: str, goose_image: str
+) -> None:
+    limits = {"limits": {"memory": "32Mi"}}
+    eat = "my $all = ''; $all .= 'x' x 1048576 while 1"
+    apply(kubectl, namespace, pod("eater", goose_image, "perl", "-e", eat, resources=limits))
+    wait(kubectl, namespace, "eater", "jsonpath={.status.phase}=Failed")
+    path = "jsonpath={.status.containerStatuses[0].state.terminated.reason}"
+    assert kubectl("-n", namespace, "get", "pod", "eater", "-o", path).stdout == "OOMKilled"
+
+
+def test_a_finished_job_goes_when_its_time_is_over(
+    kubectl: Kubectl, namespace: str, goose_image: str
+) -> None:
+    template = pod("job", goose_image, "true")
+    spec = {
+        "ttlSecondsAfterFinished": 0,
+        "template": {"metadata": template["metadata"], "spec": template["spec"]},
+    }
+    kubectl(
+        "-n", namespace, "create", "-f", "-",
+        input=json.dumps(
+            {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "job"}, "spec": spec}
+        ),
+    )  # fmt: skip
+    kubectl("-n", namespace, "wait", "job/job", "--for=delete", "--timeout=60s")
+    assert kubectl("-n", namespace, "get", "pods").stdout == ""

@@ -179,10 +179,8 @@ def clear(home: Path, tools: Root) -> None:
     _wait_for_cable_to_go(device_of(home))
     with contextlib.suppress(SandboxFailed):  # there is none, if `prepare` did not come that far
         _run(["nft", "delete", "table", "ip", _table(home)], tools)
-    for folder in cgroups(home):
-        for path, _, _ in os.walk(folder, topdown=False):
-            with contextlib.suppress(OSError):
-                Path(path).rmdir()
+    # A process that was killed a moment ago may still be in one.
+    wait_until(lambda: _cgroups_are_gone(home), _SECONDS)
     if _FORWARDED.exists() and not any(_DEVICES.glob("gj-*")):
         _FORWARDING.write_text("0")
         _FORWARDED.unlink()
@@ -221,6 +219,15 @@ def _make_cgroups(home: Path) -> None:
             control.write_text(f"+{name}")
     for folder in cgroups(home):
         folder.mkdir(exist_ok=True)
+
+
+def _cgroups_are_gone(home: Path) -> bool:
+    """Remove those that are empty; says whether that were all."""
+    for folder in cgroups(home):
+        for path, _, _ in os.walk(folder, topdown=False):
+            with contextlib.suppress(OSError):
+                Path(path).rmdir()
+    return not any(folder.exists() for folder in cgroups(home))
 
 
 def _wait_for_cable_to_go(device: str) -> None:

@@ -1,0 +1,35 @@
+"""A node that is not heard of any more is lost, and its pods with it, within seconds if we ask for that."""
+
+import pytest
+
+from goosejobs_local.node import NAME, PAUSE_IMAGE
+from support.pods import apply, pod, wait
+from support.rig import Rig
+
+QUICK = {
+    "flags": {
+        "kube-controller-manager": {"node-monitor-period": "1s", "node-monitor-grace-period": "4s"},
+        "kube-apiserver": {"default-unreachable-toleration-seconds": "1"},
+    },
+    "kubelet": {
+        "nodeStatusUpdateFrequency": "1s",
+        "nodeStatusReportFrequency": "1s",
+        "nodeLeaseDurationSeconds": 2,
+    },
+}
+
+
+@pytest.mark.parametrize("own_node", [QUICK], indirect=True)
+def test_a_pod_on_a_node_whose_kubelet_is_gone_is_marked_for_deletion_and_goes_when_it_is_back(
+    own_node: Rig,
+) -> None:
+    kubectl = own_node.kubectl
+    kubectl("wait", "serviceaccount/default", "--for=create", "--timeout=30s")
+    apply(kubectl, "default", pod("lost", PAUSE_IMAGE, "/pause", "-P"))
+    wait(kubectl, "default", "lost", "condition=Ready")
+    own_node.server("kubelet").kill9()
+    kubectl("wait", f"node/{NAME}", "--for=condition=Ready=Unknown", "--timeout=30s")
+    wait(kubectl, "default", "lost", "condition=DisruptionTarget")
+    own_node.restart("kubelet")
+    kubectl("wait", f"node/{NAME}", "--for=condition=Ready", "--timeout=30s")
+    wait(kubectl, "default", "lost", "delete")
