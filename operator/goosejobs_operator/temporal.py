@@ -37,6 +37,7 @@ from goosejobs.clients.codec import Codec, MissingKey
 from goosejobs.clients.connection import explained
 from goosejobs.clients.errors import ClientError, Conflict, NotFound, Unavailable
 from goosejobs.model import names
+from goosejobs.model.pool import Offer
 from goosejobs.model.run import GooseJobRef, RecipeFile, RunRequest
 from goosejobs_operator import metrics, schedule
 from goosejobs_operator.schedule import Described, WantedSchedule
@@ -304,8 +305,8 @@ class Temporal:
 
     # pools
 
-    async def has_workers(self, pool: str) -> bool:
-        """Whether any worker has polled the pool's task queue lately."""
+    async def offers(self, pool: str) -> frozenset[Offer | None]:
+        """What the workers that polled the pool's task queue lately take; None: one that does not say."""
         request = DescribeTaskQueueRequest(
             namespace=self._client.namespace,
             task_queue=TaskQueue(name=names.task_queue(pool)),
@@ -316,7 +317,11 @@ class Temporal:
                 request, retry=False, timeout=_PROBE_TIMEOUT
             )
         oldest = datetime.now(UTC) - _POLL_AGE
-        return any(poller.last_access_time.ToDatetime(UTC) > oldest for poller in found.pollers)
+        return frozenset(
+            Offer.of(poller.identity)
+            for poller in found.pollers
+            if poller.last_access_time.ToDatetime(UTC) > oldest
+        )
 
     async def read_recipe(self, ref: GooseJobRef, pool: str, path: str) -> RecipeFile:
         """Let a worker of the pool read a file in its recipe folder.
@@ -330,7 +335,7 @@ class Temporal:
             with self._call("read recipe", path):
                 found: RecipeFile = await self._client.execute_workflow(
                     names.READ_RECIPE_WORKFLOW_TYPE,
-                    path,
+                    args=[path, ref.namespace],
                     id=id_,
                     task_queue=names.task_queue(pool),
                     result_type=RecipeFile,

@@ -205,12 +205,12 @@ async def test_a_pool_reads_recipes_of_its_folder_for_the_operator(
 ) -> None:
     (tmp_path / "reports").mkdir()
     (tmp_path / "reports" / "weekly.yaml").write_text("title: weekly\n")
-    start_worker(pool=pool, GOOSEJOBS_RECIPE_DIR=str(tmp_path))
+    start_worker(pool=pool, GOOSEJOBS_RECIPE_DIR=str(tmp_path), GOOSEJOBS_NAMESPACES="ours")
 
-    async def read(path: str) -> RecipeFile:
+    async def read(path: str, namespace: str = "ours") -> RecipeFile:
         found: RecipeFile = await temporal.execute_workflow(
             names.READ_RECIPE_WORKFLOW_TYPE,
-            path,
+            args=[path, namespace],
             id=f"read-{uuid.uuid4()}",
             task_queue=names.task_queue(pool),
             result_type=RecipeFile,
@@ -224,6 +224,10 @@ async def test_a_pool_reads_recipes_of_its_folder_for_the_operator(
     assert isinstance(cause, ApplicationError)
     assert (cause.type, cause.non_retryable) == ("RecipeNotFound", True)
     assert "outside the pool's recipe folder" in cause.message
+    with pytest.raises(WorkflowFailureError) as refused:
+        await read("reports/weekly.yaml", "theirs")
+    assert isinstance(refused.value.cause, ApplicationError)
+    assert f"pool {pool} does not serve namespace theirs" in refused.value.cause.message
 
 
 def exists(path: str) -> bool:

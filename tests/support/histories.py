@@ -182,7 +182,7 @@ async def recipes(stage: Stage) -> None:
     for name, path in {"recipe-read": "here.yaml", "recipe-refused": "../gone.yaml"}.items():
         handle = await stage.temporal.start_workflow(
             names.READ_RECIPE_WORKFLOW_TYPE,
-            path,
+            args=[path, "default"],
             id=f"goosejob-recipe/{name}",
             task_queue=names.task_queue("default"),
         )

@@ -18,12 +18,14 @@ from temporalio.worker import Worker
 
 from goosejobs.clients import temporal
 from goosejobs.clients.codec import Keyring
+from goosejobs.clients.connection import explained
 from goosejobs.clients.errors import ClientError, Unavailable
 from goosejobs.clients.kube import Kube
 from goosejobs.clients.renderer import Renderer
 from goosejobs.logging import configure
 from goosejobs.model import names
 from goosejobs.model.execution import Mode
+from goosejobs.model.pool import poller_identity
 from goosejobs.settings import InvalidSettings
 from goosejobs.usage import answer
 from goosejobs_worker.activities import Activities
@@ -109,7 +111,7 @@ def _worker(settings: WorkerSettings, client: Client, activities: Activities) ->
             activities.record,
             activities.read_recipe,
         ],
-        identity=settings.identity,
+        identity=poller_identity(settings.identity, settings.mode, settings.namespaces),
         max_concurrent_activities=settings.max_concurrent_runs,
         # A run whose worker is gone goes to another one after this; the price of a wrong guess is a replay.
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=2),
@@ -139,7 +141,7 @@ async def _work(worker: Worker, settings: WorkerSettings, health: Health, stop: 
     try:
         await working
     except RuntimeError as error:  # a namespace that is not there, or Temporal gone for good
-        raise CannotStart(f"Temporal: {error}") from error
+        raise CannotStart(f"Temporal: {explained(str(error), None)}") from error
 
 
 async def _connect(health: Health, keyring: Keyring) -> Client:

@@ -142,9 +142,11 @@ class Activities:
             await self._write_record(RecordRequest(run=news.run, outcome=outcome))
 
     @activity.defn(name=READ_RECIPE)
-    async def read_recipe(self, path: str) -> RecipeFile:
-        """Read a recipe from the pool's folder."""
+    async def read_recipe(self, path: str, namespace: str) -> RecipeFile:
+        """Read a recipe from the pool's folder, for a GooseJob of a namespace that the pool serves."""
         try:
+            if not self._settings.serves(namespace):
+                raise UnreadableRecipe(self._not_served(namespace))
             return await asyncio.to_thread(read_recipe_file, self._settings.recipe_dir, path)
         except UnreadableRecipe as error:
             raise ApplicationError(
@@ -186,16 +188,19 @@ class Activities:
             await activity.wait_for_worker_shutdown()
             lifeline.stop(Stop.SHUTDOWN)
 
+    def _not_served(self, namespace: str) -> str:
+        return (
+            f"pool {self._settings.pool} does not serve namespace {namespace}: name another pool in "
+            "spec.execution.pool, or ask its owner to add the namespace to GOOSEJOBS_NAMESPACES"
+        )
+
     def _refusal(self, attempt: AttemptRequest) -> AttemptResult | None:
         """Why this pool does not run it, if it does not."""
         namespace, request = attempt.run.goosejob.namespace, attempt.request
         pool, mode = self._settings.pool, self._settings.mode
         reason = Reason.POOL_REFUSED
         if not self._settings.serves(namespace):
-            message = (
-                f"pool {pool} does not serve namespace {namespace}: name another pool in "
-                "spec.execution.pool, or ask its owner to add the namespace to GOOSEJOBS_NAMESPACES"
-            )
+            message = self._not_served(namespace)
         elif request.mode not in {None, mode}:
             message = (
                 f"pool {pool} runs in mode {mode}, not {request.mode}: change spec.execution.mode, or name "

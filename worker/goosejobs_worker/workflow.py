@@ -247,11 +247,12 @@ class GooseJobReadRecipe:
     """Reads a recipe from the pool's recipe folder."""
 
     @workflow.run
-    async def run(self, path: str) -> RecipeFile:
+    async def run(self, path: str, namespace: str = "") -> RecipeFile:
         """Read it.
 
         Args:
             path: As in `spec.recipe.path`: relative to the pool's recipe folder.
+            namespace: The GooseJob's, which the pool has to serve.
 
         Raises:
             ApplicationError: It cannot be read; the message says why, the type is a StalledReason.
@@ -259,7 +260,7 @@ class GooseJobReadRecipe:
         try:
             found: RecipeFile = await workflow.execute_local_activity(
                 READ_RECIPE,
-                path,
+                args=[path, namespace],
                 result_type=RecipeFile,
                 start_to_close_timeout=LOCAL_TIMEOUT,
                 schedule_to_close_timeout=LOCAL_TIMEOUT * 2,
