@@ -1,8 +1,8 @@
 """`make test`: all tiers, one after the other, and a table of what came of them.
 
 The binaries that the later tiers need are fetched or built while the unit tests run. Exit code 0 only if no
-test failed and none was skipped: a skipped test says nothing, and all that one could need is at hand here. The
-one exception is the tier that needs root, for those who are not root.
+test failed and none was skipped: a skipped test says nothing, and all that one could need is at hand here;
+but who is not root may skip the tier that needs root.
 """
 
 import os
