@@ -1,6 +1,6 @@
-"""What the operator knows of Temporal as a whole: whether it answers, and which pools have workers.
+"""What the operator knows of Temporal as a whole: whether it answers, and what the pools' workers take.
 
-One loop for all GooseJobs. When Temporal goes or comes back, or a pool gets or loses its workers, the
+One loop for all GooseJobs. When Temporal goes or comes back, or what a pool's workers take changes, the
 GooseJobs concerned are looked at again, so that nobody has to ask for each of them.
 """
 
@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from goosejobs.clients.errors import ClientError
+from goosejobs.model.pool import Offer
 from goosejobs_operator import metrics
 from goosejobs_operator.temporal import Temporal, TemporalUnavailable
 
@@ -18,6 +19,9 @@ log = logging.getLogger(__name__)
 PROBE_SECONDS = 5.0
 GIVE_UP_SECONDS = 15.0
 """How long Temporal may be silent before the GooseJobs say so: a shorter blip is not worth their writes."""
+
+Offers = frozenset[Offer | None]
+"""What a pool's workers take, all that differ; None among them is a worker that does not say."""
 
 OnChange = Callable[[str | None], None]
 """Told which pool changed; None: all of Temporal did."""
@@ -35,7 +39,7 @@ class Backend:
         self._on_change = on_change
         self._silent_since: float | None = None
         self._prepared = False
-        self._pools: dict[str, bool | None] = {}
+        self._pools: dict[str, Offers | None] = {}
         self.down = ""
 
     def check(self) -> None:
@@ -47,8 +51,8 @@ class Backend:
         if self.down:
             raise TemporalUnavailable(self.down)
 
-    async def workers(self, pool: str) -> bool | None:
-        """Whether a pool has workers; None when that cannot be told now."""
+    async def offers(self, pool: str) -> Offers | None:
+        """What a pool's workers take: nothing when it has none; None when that cannot be told now."""
         if pool not in self._pools:
             self._pools[pool] = await self._ask(pool)
         return self._pools[pool]
@@ -99,12 +103,19 @@ class Backend:
             now = await self._ask(pool)
             if now is not None and now != before and pool in self._pools:
                 self._pools[pool] = now
-                log.info("pool %s %s workers", pool, "has" if now else "has no")
+                log.info("pool %s: %s", pool, _in_words(now))
                 self._on_change(pool)
 
-    async def _ask(self, pool: str) -> bool | None:
+    async def _ask(self, pool: str) -> Offers | None:
         try:
-            return await self._temporal.has_workers(pool)
+            return await self._temporal.offers(pool)
         except ClientError as error:
             log.debug("pool %s: %s", pool, error)
             return None
+
+
+def _in_words(offers: Offers) -> str:
+    if not offers:
+        return "it has no workers"
+    said = [f"mode {each.mode}, namespaces {', '.join(sorted(each.namespaces))}" for each in offers if each]
+    return "it has workers" + (f" ({'; '.join(sorted(said))})" if said else "")

@@ -1,10 +1,14 @@
 """What a GooseJob's spec asks for, or why it cannot be done. Pure."""
 
+from collections.abc import Collection
+
 from pydantic import ValidationError
 from temporalio.client import ScheduleSpec
 
 from goosejobs import cron
 from goosejobs.clients.kube import Object
+from goosejobs.model.execution import Execution, Mode
+from goosejobs.model.pool import Offer
 from goosejobs.model.reasons import StalledReason
 from goosejobs.model.run import GooseJobRef, RecipeSnapshot, RunRequest
 from goosejobs.model.spec import GooseJobSpec
@@ -73,6 +77,43 @@ def times(spec: GooseJobSpec) -> ScheduleSpec:
         reason = StalledReason.NEVER_FIRES if never else StalledReason.INVALID_SCHEDULE
         path = "spec.schedule" if spec.schedule is not None else f"spec.schedules[{error.index}]"
         raise refusal(reason, path, error.message) from error
+
+
+def ensure_served(execution: Execution, namespace: str, offers: Collection[Offer | None] | None) -> None:
+    """Say before its first run that a pool will not take a GooseJob.
+
+    Workers check this themselves at each run; what they say of themselves here may be older than that.
+
+    Args:
+        execution: `spec.execution`.
+        namespace: The GooseJob's.
+        offers: What the pool's workers take; None when that is not known.
+
+    Raises:
+        Refused: There are workers, and each says that it does not take it.
+    """
+    if not offers or None in offers:
+        return
+    known = [offer for offer in offers if offer is not None]
+    modes = {offer.mode for offer in known if offer.serves(namespace)}
+    pool, wanted = execution.pool, execution.mode
+    if not modes:
+        served = ", ".join(sorted({each for offer in known for each in offer.namespaces}))
+        message = (
+            f"pool {pool} does not serve namespace {namespace}, only {served}: name another one, or have the "
+            "pool's owner add the namespace to GOOSEJOBS_NAMESPACES of its workers"
+        )
+        raise refusal(StalledReason.POOL_REFUSED, "spec.execution.pool", message)
+    if wanted is not None and wanted not in modes:
+        message = (
+            f"pool {pool} runs in mode {' and '.join(sorted(modes))}: leave this out, or name another pool"
+        )
+        raise refusal(StalledReason.POOL_REFUSED, "spec.execution.mode", message)
+    if execution.job is not None and modes == {Mode.PROCESS}:
+        message = (
+            f"pool {pool} runs processes, which this says nothing about: remove it, or name another pool"
+        )
+        raise refusal(StalledReason.POOL_REFUSED, "spec.execution.job", message)
 
 
 def request(ref: GooseJobRef, generation: int, spec: GooseJobSpec, recipe: RecipeSnapshot) -> RunRequest:

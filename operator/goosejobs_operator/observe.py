@@ -13,7 +13,7 @@ from goosejobs.model.run import GooseJobRef, RecipeSnapshot, RunRequest, Trigger
 from goosejobs.model.spec import GooseJobSpec
 from goosejobs.model.status import ActiveRun, GooseJobStatus
 from goosejobs_operator import desired
-from goosejobs_operator.backend import Backend
+from goosejobs_operator.backend import Backend, Offers
 from goosejobs_operator.desired import Refused
 from goosejobs_operator.known import has_finalizer
 from goosejobs_operator.recipes import Recipes, WaitingForWorker
@@ -55,7 +55,7 @@ class Observation:
         once: The workflow of the one run, with `runOnce`.
         gone: Runs to be recorded in the place of a worker that cannot.
         open_runs: Ids of workflows that have to end before the object may go.
-        workers: Whether its pool has workers; None when that is not known.
+        offers: What its pool's workers take; nothing when it has none; None when that is not known.
         unreachable: Temporal does not answer, and the deletion has waited long enough for it.
         patience: How long a deletion waits.
     """
@@ -72,7 +72,7 @@ class Observation:
     once: RunState | None = None
     gone: tuple[GoneRun, ...] = ()
     open_runs: tuple[str, ...] = ()
-    workers: bool | None = None
+    offers: Offers | None = None
     unreachable: bool = False
     patience: timedelta = field(default=timedelta(0))
 
@@ -100,6 +100,11 @@ class Observation:
     def runs_once(self) -> bool:
         """Whether it has a run instead of a schedule; `spec.runOnce` may not change."""
         return (self.obj.get("spec") or {}).get("runOnce") is True
+
+    @property
+    def workers(self) -> bool | None:
+        """Whether its pool has workers; None when that is not known."""
+        return None if self.offers is None else bool(self.offers)
 
     @property
     def overdue(self) -> bool:
@@ -167,7 +172,8 @@ class Observer:
         seen = replace(seen, gone=await self._gone(seen))
         try:
             spec = desired.read(obj)
-            seen = replace(seen, spec=spec, workers=await self._backend.workers(spec.execution.pool))
+            offers = await self._backend.offers(spec.execution.pool)
+            seen = replace(seen, spec=spec, offers=offers)
             return await (self._once(seen, spec) if spec.run_once else self._scheduled(seen, spec))
         except Refused as refused:
             return replace(seen, refused=refused, target=_paused(seen))
@@ -176,6 +182,7 @@ class Observer:
 
     async def _scheduled(self, seen: Observation, spec: GooseJobSpec) -> Observation:
         times = desired.times(spec)
+        desired.ensure_served(spec.execution, seen.ref.namespace, seen.offers)
         recipe = await self._recipe(seen, spec)
         request = desired.request(seen.ref, seen.generation, spec, recipe)
         wanted = WantedSchedule(
@@ -194,6 +201,7 @@ class Observer:
         workflow_id = names.once_workflow_id(ref.namespace, ref.name, ref.uid)
         state = await self._temporal.run_state(workflow_id) if seen.has_finalizer else None
         if state is None:
+            desired.ensure_served(spec.execution, ref.namespace, seen.offers)
             recipe = await self._recipe(seen, spec)
             return replace(seen, request=desired.request(ref, seen.generation, spec, recipe))
         seen = replace(seen, once=state)
@@ -232,12 +240,12 @@ class Observer:
             ids = {found.id async for found in self._temporal.open_runs(seen.ref.uid)}
             ids |= {id_ for id_ in self._suspects(seen, schedule) if await self._is_open(id_)}
             pool = str(((seen.obj.get("spec") or {}).get("execution") or {}).get("pool", "default"))
-            workers = await self._backend.workers(pool)
+            offers = await self._backend.offers(pool)
         except TemporalUnavailable:
             if not seen.overdue:
                 raise
             return replace(seen, unreachable=True)
-        return replace(seen, schedule=schedule, open_runs=tuple(sorted(ids)), workers=workers)
+        return replace(seen, schedule=schedule, open_runs=tuple(sorted(ids)), offers=offers)
 
     def _suspects(self, seen: Observation, schedule: Described | None) -> set[str]:
         """Runs that Temporal's index may not show yet."""

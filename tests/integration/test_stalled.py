@@ -9,8 +9,10 @@ import pytest
 import yaml
 
 from support.objects import Kubectl, Object, apply, condition, get, goosejob, is_true, last_run
+from support.rig import Handle
 
 Eventually = Callable[..., Any]
+Start = Callable[..., Handle]
 
 pytestmark = pytest.mark.usefixtures("operator", "worker")
 
@@ -86,3 +88,27 @@ async def test_bad_objects_do_not_disturb_a_good_one(
     for job in bad:
         name = job["metadata"]["name"]
         await eventually(lambda name=name: condition(get(kubectl, namespace, name), "Stalled"), timeout=60)
+
+
+async def test_a_pool_that_does_not_serve_the_namespace_is_told_before_the_first_run(
+    kubectl: Kubectl, eventually: Eventually, namespace: str, start_worker: Start, pool: str
+) -> None:
+    other = start_worker(pool=pool, GOOSEJOBS_NAMESPACES="elsewhere")
+    apply(kubectl, namespace, goosejob("stranger", execution={"pool": pool}))
+    stalled = await eventually(lambda: condition(get(kubectl, namespace, "stranger"), "Stalled"), timeout=30)
+    assert stalled["reason"] == "PoolRefused"
+    message = f"spec.execution.pool: pool {pool} does not serve namespace {namespace}, only elsewhere: "
+    assert stalled["message"].startswith(message)
+    other.stop()
+    start_worker(pool=pool, GOOSEJOBS_NAMESPACES=f"elsewhere,{namespace}")
+    run = await eventually(lambda: last_run(get(kubectl, namespace, "stranger")), timeout=60)
+    assert run["outcome"] == "Succeeded"
+
+
+async def test_a_pool_of_the_other_mode_is_told_before_the_first_run(
+    kubectl: Kubectl, eventually: Eventually, namespace: str
+) -> None:
+    apply(kubectl, namespace, goosejob("pod", execution={"mode": "Job"}))
+    stalled = await eventually(lambda: condition(get(kubectl, namespace, "pod"), "Stalled"), timeout=30)
+    assert stalled["reason"] == "PoolRefused"
+    assert stalled["message"].startswith("spec.execution.mode: pool default runs in mode Process: ")

@@ -62,9 +62,10 @@ def described(want: WantedSchedule, state: ScheduleState | None = None, **more: 
     return Described(schedule=schedule(want, state), token=b"token", request=want.request, **more)
 
 
-def seen(obj: dict[str, Any] | None = None, **more: Any) -> Observation:
-    """One look at the object."""
+def seen(obj: dict[str, Any] | None = None, *, workers: bool | None = None, **more: Any) -> Observation:
+    """One look at the object, whose pool has workers (that do not say what they take), none, or who knows."""
     obj = obj or goosejob()
+    more["offers"] = None if workers is None else frozenset({None} if workers else ())
     if "spec" not in more and "deletionTimestamp" not in obj["metadata"]:
         more["spec"] = GooseJobSpec.model_validate(obj["spec"])
     return Observation(obj=obj, now=NOW, patience=timedelta(seconds=300), **more)

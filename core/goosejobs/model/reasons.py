@@ -103,6 +103,8 @@ class StalledReason(StrEnum):
     INVALID_RECIPE = "InvalidRecipe"
     INVALID_PARAMETERS = "InvalidParameters"
     RECIPE_TOO_LARGE = "RecipeTooLarge"
+    POOL_REFUSED = "PoolRefused"
+    """All workers of the pool say that they do not serve this GooseJob (its namespace or its mode)."""
 
 
 class ReadyReason(StrEnum):

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from goosejobs.model.execution import Execution, Mode
+from goosejobs.model.pool import Offer, poller_identity
 from goosejobs.model.spec import GooseJobSpec
 from goosejobs_operator import desired
 from goosejobs_operator.desired import Refused
@@ -50,6 +52,65 @@ def test_a_schedule_that_cannot_be_served_is_refused_by_its_field(
         desired.times(GooseJobSpec.model_validate({"recipe": GOOD["recipe"], **spec}))
     assert refused.value.reason == reason
     assert refused.value.message.startswith(says)
+
+
+ELSEWHERE = Offer(Mode.JOB, frozenset({"team-b", "team-c"}))
+JOBS, PROCESSES = (Offer(mode, frozenset({"team-a", "team-b"})) for mode in (Mode.JOB, Mode.PROCESS))
+
+
+@pytest.mark.parametrize(
+    ("execution", "offers", "says"),
+    [
+        (
+            {},
+            {ELSEWHERE},
+            "spec.execution.pool: pool default does not serve namespace team-a, only team-b, team-c",
+        ),
+        ({"mode": "Process"}, {JOBS}, "spec.execution.mode: pool default runs in mode Job: leave this out"),
+        ({"mode": "Job"}, {PROCESSES, ELSEWHERE}, "spec.execution.mode: pool default runs in mode Process:"),
+        ({"job": {}}, {PROCESSES}, "spec.execution.job: pool default runs processes"),
+    ],
+)
+def test_a_pool_that_would_refuse_the_runs_is_told_before_the_first(
+    execution: dict[str, Any], offers: set[Offer | None], says: str
+) -> None:
+    with pytest.raises(Refused) as refused:
+        desired.ensure_served(Execution.model_validate(execution), "team-a", offers)
+    assert refused.value.reason == "PoolRefused"
+    assert refused.value.message.startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("execution", "offers"),
+    [
+        ({}, {JOBS}),
+        ({"mode": "Process"}, {PROCESSES}),
+        ({"mode": "Job", "job": {}}, {JOBS, ELSEWHERE}),
+        ({}, {Offer(Mode.JOB, frozenset({"*"}))}),
+        ({"mode": "Job"}, {JOBS, PROCESSES}),  # a pool on its way from one mode to the other
+        ({}, {ELSEWHERE, None}),  # one that does not say may take it
+        ({}, set()),
+        ({}, None),
+    ],
+)
+def test_a_pool_that_may_take_the_runs_is_not_refused(
+    execution: dict[str, Any], offers: set[Offer | None] | None
+) -> None:
+    desired.ensure_served(Execution.model_validate(execution), "team-a", offers)
+
+
+@pytest.mark.parametrize("namespaces", [["*"], ["team-a"], ["team-b", "team-a"]])
+def test_what_a_worker_announces_is_what_the_operator_reads(namespaces: list[str]) -> None:
+    identity = poller_identity("pod-1 mode=Job namespaces=x", Mode.PROCESS, namespaces)
+    assert Offer.of(identity) == Offer(Mode.PROCESS, frozenset(namespaces))
+
+
+@pytest.mark.parametrize("count", [1, 500])
+def test_an_identity_is_never_longer_than_temporal_takes(count: int) -> None:
+    identity = poller_identity("x" * 253, Mode.JOB, [f"namespace-{n}" for n in range(count)])
+    assert len(identity) <= 1000
+    assert identity.startswith("x" * 253)
+    assert (Offer.of(identity) is None) == (count == 500)
 
 
 def test_a_run_is_asked_for_what_the_spec_says() -> None:
