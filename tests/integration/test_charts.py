@@ -1,6 +1,7 @@
 """The charts, with each of their ci/*-values.yaml: linted, rendered, and asked of a real API server."""
 
 import json
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -10,7 +11,7 @@ import yaml
 
 from support import foreign
 from support.helm import CASES, CHARTS, OPERATORS, WORKERS, Case, helm, rendered, template
-from support.manifests import ROOT, Object, pod_templates
+from support.manifests import ROOT, pod_templates
 from support.objects import apply, goosejob
 from support.rbac import expected, granted
 from support.rig import Rig
@@ -24,7 +25,7 @@ PODMONITOR = (
         ("example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml",),
     ),
 )
-TEAMS = ("team-a", "team-b")
+TEAMS = {"team-a", "team-b"}
 
 
 def each(cases: tuple[Case, ...]) -> pytest.MarkDecorator:
@@ -41,14 +42,11 @@ def test_a_chart_passes_helms_own_strict_checks(case: Case) -> None:
 
 @pytest.fixture(scope="module")
 def strict(platform: Rig) -> Iterator[str]:
-    """A namespace that admits "restricted" pods only; there is PodMonitor, too, and the teams' namespaces."""
+    """A namespace that admits "restricted" pods only. There is PodMonitor, too."""
     platform.kubectl("apply", "--server-side", "-f", str(foreign.crds(PODMONITOR)[0]))
-    name = "charts"
-    for each_name in (name, *TEAMS):
-        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-        namespace: Object = {"apiVersion": "v1", "kind": "Namespace"}
-        namespace["metadata"] = {"name": each_name, "labels": labels}
-        platform.kubectl("apply", "-f", "-", input=json.dumps(namespace))
+    name = f"charts-{uuid.uuid4().hex[:8]}"
+    platform.kubectl("create", "namespace", name)
+    platform.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
     yield name
     platform.kubectl("delete", "namespace", name, "--wait=false")
 
@@ -59,8 +57,8 @@ def test_the_api_server_takes_all_of_it_and_knows_every_field(
 ) -> None:
     objects = rendered(case, namespace=strict)
     for one in objects:
-        if one["kind"] == "Pod":  # the test's own, whose account need not be there
-            one["spec"]["serviceAccountName"] = "default"
+        if one["metadata"].get("namespace") in TEAMS:  # which need not be there
+            one["metadata"]["namespace"] = "default"
     answer = kubectl(
         *("apply", "--server-side", "--force-conflicts", "--field-manager=helm"),
         *("--dry-run=server", "--validate=strict", "-f", "-"),
@@ -85,6 +83,18 @@ def test_its_pods_are_admitted_where_pod_security_restricted_is_enforced(
         kubectl(
             "create", "--dry-run=server", "--validate=strict", "-n", strict, "-f", "-", input=json.dumps(one)
         )
+
+
+@each(CASES)
+def test_the_notes_tell_the_next_command(case: Case, strict: str, kubeconfig: Path) -> None:
+    said = helm(
+        *("install", "r", str(CHARTS / case.chart), "-n", strict, "-f", str(case.values)),
+        *("--dry-run=server", "--take-ownership"),
+        kubeconfig=kubeconfig,
+    )
+    notes = said.stdout.partition("NOTES:")[2]
+    assert "  kubectl " in notes or "  helm " in notes
+    assert "NOT there yet" not in notes
 
 
 def test_that_namespace_refuses_other_pods(strict: str, kubectl: Kubectl) -> None:
@@ -125,11 +135,11 @@ WRONG = [
     ("goosejobs-worker", "mode=Process,namespaces={other}", "serves its own namespace (own) only"),
     ("goosejobs-worker", "mode=Process,template.job.image=x", "template: it is about the pods of runs"),
     ("goosejobs-worker", "process.secrets={x}", "process: it is for mode Process"),
-    ("goosejobs-worker", "terminationGracePeriodSeconds=24", "at least 25 are needed"),
+    ("goosejobs-worker", "terminationGracePeriodSeconds=24", "at least 30 are needed"),
     (
         "goosejobs-worker",
-        "drainSeconds=600,terminationGracePeriodSeconds=600",
-        "at least 625 are needed (drainSeconds + killGraceSeconds + 20)",
+        "mode=Process,process.drainSeconds=600,terminationGracePeriodSeconds=600",
+        "at least 625 are needed",
     ),
     ("goosejobs-worker", "template.job.imagee=x", "at '/template/job': additional properties 'imagee'"),
     ("goosejobs-worker", "template.startTimeoutSeconds=0", "at '/template/startTimeoutSeconds': minimum"),

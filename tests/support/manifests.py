@@ -43,7 +43,8 @@ def environment(template: Object, objects: Iterable[Object], namespace: str) -> 
     container = template["spec"]["containers"][0]
     found: dict[str, str] = {}
     for source in container.get("envFrom", ()):
-        found |= maps[source["configMapRef"]["name"]]
+        if "configMapRef" in source:
+            found |= maps[source["configMapRef"]["name"]]
     return found | {one["name"]: one["value"] for one in container.get("env", ()) if "value" in one}
 
 

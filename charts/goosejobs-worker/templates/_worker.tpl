@@ -36,22 +36,15 @@
 {{- if or .Values.recipes.files .Values.recipes.configMaps }}yes{{ end }}
 {{- end }}
 
-{{- define "goosejobs-worker.maxConcurrentRuns" -}}
-{{- kindIs "invalid" .Values.maxConcurrentRuns | ternary (ternary 100 10 (eq .Values.mode "Job")) .Values.maxConcurrentRuns | int64 }}
-{{- end }}
-
-{{- define "goosejobs-worker.drainSeconds" -}}
-{{- kindIs "invalid" .Values.drainSeconds | ternary (ternary 0 300 (eq .Values.mode "Job")) .Values.drainSeconds | int64 }}
-{{- end }}
-
 {{/* A pod that is killed while it drains takes its runs with it, so this is never less than the drain needs. */}}
 {{- define "goosejobs-worker.gracePeriod" -}}
-{{- $needed := add (include "goosejobs-worker.drainSeconds" .) .Values.killGraceSeconds 20 }}
+{{- $drain := add .Values.process.drainSeconds .Values.process.killGraceSeconds }}
+{{- $needed := add (ternary 10 $drain (eq .Values.mode "Job")) 20 }}
 {{- $given := .Values.terminationGracePeriodSeconds }}
 {{- if kindIs "invalid" $given }}
 {{- $needed }}
 {{- else if lt (int64 $given) $needed }}
-{{- fail (printf "terminationGracePeriodSeconds: at least %d are needed (drainSeconds + killGraceSeconds + 20), else runs are cut off" $needed) }}
+{{- fail (printf "terminationGracePeriodSeconds: at least %d are needed, else runs are cut off (in mode Process: process.drainSeconds + process.killGraceSeconds + 20)" $needed) }}
 {{- else }}
 {{- int64 $given }}
 {{- end }}
