@@ -2,6 +2,8 @@
 
 import base64
 import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ from temporalio.api.common.v1 import Payload
 from temporalio.client import Client
 
 from goosejobs.clients.codec import ENCODING, KEY_ID, Keyring
+from goosejobs_local.resolve import Resolver
 from support import schedules, stored
 from support.objects import Eventually, Object, apply, condition, ended, get, goosejob, is_true, recipe
 from support.rig import Handle, Rig
@@ -158,6 +161,29 @@ async def test_with_a_key_runs_end_as_ever_and_nothing_of_them_can_be_read_in_te
         assert found([key], logs(both).encode()) == set()
         remove(rig, "told", "once", "failing", "missing")
     assert "Traceback" not in logs(both)
+
+
+async def test_who_has_the_key_reads_what_temporals_own_tools_show(
+    rig: Rig, eventually: Eventually, pool: str
+) -> None:
+    key, temporal = new_key(), str(Resolver().resolve(["temporal"])["temporal"].path)
+    with sides(rig, pool, key):
+        apply(rig.kubectl, NAMESPACE, job("shown", pool, "stub: answer read me"))
+        await ended(rig.kubectl, eventually, NAMESPACE, "shown")
+        workflow = get(rig.kubectl, NAMESPACE, "shown")["status"]["scheduleId"]
+        remove(rig, "shown")
+    argv = (temporal, "workflow", "show", "--workflow-id", workflow, "--output", "json")
+    shown = run(*argv, "--address", rig.temporal_address)
+    assert "read me" not in shown
+    readable = run(sys.executable, "-m", "goosejobs.decode", stdin=shown, GOOSEJOBS_CODEC_KEY=key)
+    assert "stub: answer read me" in readable
+    assert '"result": "read me"' in readable
+
+
+def run(*argv: str, stdin: str = "", **env: str) -> str:
+    """What a program writes."""
+    env = {"PATH": os.environ["PATH"], "TEMPORAL_CONFIG_FILE": os.devnull, **env}
+    return subprocess.run(argv, input=stdin, env=env, capture_output=True, text=True, check=True).stdout
 
 
 # keys that change
