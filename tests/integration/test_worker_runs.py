@@ -17,7 +17,7 @@ from temporalio.exceptions import ApplicationError
 from goosejobs.model import names
 from goosejobs.model.run import RecipeFile
 from support.ledger import Ledger
-from support.objects import Kubectl, Object, apply, ended, get, goosejob, last_run, recipe
+from support.objects import Kubectl, Object, apply, ended, get, goosejob, is_true, last_run, recipe
 from support.rig import Handle, Rig
 
 Eventually = Callable[..., Any]
@@ -141,8 +141,9 @@ async def test_the_session_of_a_run_can_be_found_by_its_name(
 async def test_a_pool_refuses_a_namespace_that_it_does_not_serve(
     kubectl: Kubectl, eventually: Eventually, namespace: str, start_worker: Start, pool: str
 ) -> None:
-    start_worker(pool=pool, GOOSEJOBS_NAMESPACES="elsewhere")
     apply(kubectl, namespace, goosejob("refused", execution={"pool": pool}))
+    await eventually(lambda: is_true(get(kubectl, namespace, "refused"), "Ready"), timeout=30)
+    start_worker(pool=pool, GOOSEJOBS_NAMESPACES="elsewhere")  # too late for the operator to know
     run = await ended(kubectl, eventually, namespace, "refused")
     assert (run["outcome"], run["reason"], run["attempt"]) == ("Failed", "PoolRefused", 1)
     assert run["message"].startswith(f"pool {pool} does not serve namespace {namespace}: ")
