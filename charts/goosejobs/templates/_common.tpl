@@ -63,6 +63,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
+{{/* In Job mode workers need no goose: it is in the image of the runs. */}}
 {{- define "goosejobs.image" -}}
 {{- with .Values.image }}
 {{- if eq .tag "latest" }}
@@ -71,7 +72,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .digest }}
 {{- printf "%s@%s" .repository .digest }}
 {{- else }}
-{{- printf "%s:%s" .repository (default $.Chart.AppVersion .tag) }}
+{{- $slim := ternary "-slim" "" (eq (default "" $.Values.mode) "Job") }}
+{{- printf "%s:%s" .repository (default (print $.Chart.AppVersion $slim) .tag) }}
 {{- end }}
 {{- end }}
 {{- end }}
