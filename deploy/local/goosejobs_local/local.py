@@ -11,10 +11,11 @@ from pathlib import Path
 
 from goosejobs_local import baseimage, catalog, platform, processes, sandbox, sides, state
 from goosejobs_local import node as nodes
+from goosejobs_local.debian import NotDebian
 from goosejobs_local.parts import Part
 from goosejobs_local.platform import NodeOptions, Platform
 from goosejobs_local.processes import Child
-from goosejobs_local.progress import Report
+from goosejobs_local.progress import Progress, Report
 from goosejobs_local.resolve import Resolved, Resolver
 
 BINARIES = (*platform.SERVERS, "goose")
@@ -84,13 +85,15 @@ def start(home: Path, *, ui: bool, node: bool = False, report: Report, resolver:
         raise NoNode(reason)
     binaries = resolver.resolve((*BINARIES, *(nodes.BINARIES if node else ())))
     model = choose_model()
-    options = NodeOptions(nodes.tools(report), outside=not model.stub) if node else None
+    options = _node_options(binaries["goose"], model, report) if node else None
     built = Platform(home, binaries, ui=ui, options=options)
     before = {child for child in built.children() if child.alive}
     built.state.model = model.text
     built.state.ui = built.temporal.ui_url if ui else ""
     try:
         more = _sides(built, binaries["goose"], model)
+        if options:
+            more.append(_job_pool(built, model, binaries["goose"].version if options.images else ""))
         built.up(more, report)
     except BaseException as error:
         with undisturbed():
@@ -155,6 +158,31 @@ def _sides(built: Platform, goose: Resolved, model: Model) -> list[Part]:
     if not model.stub:
         built.drop("model")
     return wanted
+
+
+def _node_options(goose: Resolved, model: Model, report: Report) -> NodeOptions:
+    """A node that has an image with goose; where none can be made, it gets goose's own from outside."""
+    tools = nodes.tools(report)
+    try:
+        images = {nodes.GOOSE_IMAGE_STEP: baseimage.goose(goose, report)}
+    except NotDebian as error:
+        images = {}
+        report(Progress(nodes.GOOSE_IMAGE_STEP, f"{error}: pods pull goose's own image", finished=True))
+    return NodeOptions(tools, images=images, outside=not (model.stub and images))
+
+
+def _job_pool(built: Platform, model: Model, version: str) -> Part:
+    """A second worker, whose gooses run in pods; with our image of this version of goose, or with its own."""
+    provider = {name: os.environ[name] for name in ("GOOSE_PROVIDER", "GOOSE_MODEL") if os.environ.get(name)}
+    if model.stub:
+        provider = sides.stub_provider(f"http://{built.address}:{built.port('model')}")
+    template = built.home / "pool.yaml"
+    state.write_whole(
+        template, sides.job_template(baseimage.goose_reference(version) if version else "", provider)
+    )
+    to = sides.connection(built.kubeconfig, built.temporal.address)
+    worker = sides.job_worker(built.port("worker-jobs"), to, template, GOOSEJOBS_LOG_FORMAT="text")
+    return _kept(worker)
 
 
 def _kept(part: Part) -> Part:

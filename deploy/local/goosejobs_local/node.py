@@ -26,6 +26,7 @@ NAME = "goosejobs"
 
 BINARIES = ("kubelet", "kube-proxy", "kube-scheduler", "coredns")
 PORTS = ("kube-scheduler",)
+GOOSE_IMAGE_STEP = "goose-image"
 PAUSE_IMAGE = "localhost/goosejobs/pause:1"
 NODE_USER = f"system:node:{NAME}"
 CLIENTS = {
@@ -85,6 +86,7 @@ class Node:
         tools: See `tools`.
         flags: More flags of kubelet, kube-proxy and kube-scheduler.
         settings: More fields of the kubelet's configuration file.
+        images: Archives of images that it has from the start, by the names of the steps that import them.
     """
 
     home: Path
@@ -95,6 +97,7 @@ class Node:
     tools: Root
     flags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     settings: Mapping[str, object] = field(default_factory=dict)
+    images: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -137,7 +140,8 @@ class Node:
             self._proxy(inside),
             self._coredns(inside),
             self._scheduler(),
-            self._pause(init),
+            self._import(init, "pause-image", _FOLDER / _PAUSE_FILE),
+            *(self._import(init, name, archive) for name, archive in self.images.items()),
             self._ready(init),
         ]
 
@@ -245,11 +249,11 @@ class Node:
             "cni/10-goosejobs.conflist": json.dumps(nodeconfig.cni(address, seen), indent=1),
         }
 
-    def _pause(self, init: int) -> Part:
-        """A step: the image that holds each pod's namespaces is there."""
-        argv = self.ctr(init, "images", "import", str(_FOLDER / _PAUSE_FILE))
+    def _import(self, init: int, name: str, archive: Path) -> Part:
+        """A step: the node has an image; `archive` is its path as it is seen in there."""
+        argv = self.ctr(init, "images", "import", str(archive))
         env = self.tools.environment(os.environ)
-        return Part(name="pause-image", argv=tuple(argv), env=env, once=True, after=("containerd",))
+        return Part(name=name, argv=tuple(argv), env=env, once=True, after=("containerd",))
 
     def _ready(self, init: int) -> Part:
         """A step: Kubernetes has seen that the node is ready."""

@@ -35,7 +35,7 @@ _RESOURCE = f"/apis/{names.GROUP}/{names.VERSION}/{names.PLURAL}"
 STATE = "state.json"
 _RUNTIME = (
     "audit-policy.json", "audit.log", "bin", "etcd", "kube-controller-manager.kubeconfig", "kubeconfig",
-    "kubectl", "node", "pki", "temporal.db*", "worker", "logs", STATE,
+    "kubectl", "node", "pki", "pool.yaml", "temporal.db*", "worker", "logs", STATE,
 )  # fmt: skip
 
 
@@ -47,12 +47,14 @@ class NodeOptions:
         tools: See `node.tools`.
         flags: More flags of the programs, by the programs' names; the control plane's, too.
         kubelet: More fields of the kubelet's configuration file.
+        images: See `Node`.
         outside: Whether pods reach more than this machine; it then forwards packets.
     """
 
     tools: Root
     flags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     kubelet: Mapping[str, object] = field(default_factory=dict)
+    images: Mapping[str, Path] = field(default_factory=dict)
     outside: bool = False
 
 
@@ -235,6 +237,7 @@ class Platform:
             tools=options.tools,
             flags=options.flags,
             settings=options.kubelet,
+            images=options.images,
         )
 
     def _of_node(self) -> list[Part]:

@@ -6,10 +6,17 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from goosejobs_local import temporal
+import yaml
+
+from goosejobs_local import node, temporal
 from goosejobs_local.parts import Part
 
 STUB_MODEL = "stub"
+JOB_POOL = "jobs"
+"""The pool whose gooses run in pods."""
+
+PROVIDER_SECRET = "goosejobs-model"  # noqa: S105 -- a name
+"""The Secret, in a GooseJob's own namespace, with what its model provider wants to see."""
 
 
 def model(port: int, host: str = "127.0.0.1") -> Part:
@@ -82,6 +89,50 @@ def worker(
         after=("crds", "temporal"),
         address=f"127.0.0.1:{port}",
     )
+
+
+def job_worker(port: int, connection: Mapping[str, str], template: Path, **env: str) -> Part:
+    """A worker in Job mode, of the pool JOB_POOL.
+
+    Args:
+        port: Of /healthz, /readyz and /metrics.
+        connection: See `connection`.
+        template: What all its pods have in common.
+        env: Further environment variables.
+    """
+    return Part(
+        name="worker-jobs",
+        argv=(sys.executable, "-m", "goosejobs_worker"),
+        env={
+            **connection,
+            "GOOSEJOBS_HEALTH_ADDRESS": f"127.0.0.1:{port}",
+            "GOOSEJOBS_MODE": "Job",
+            "GOOSEJOBS_POOL": JOB_POOL,
+            "GOOSEJOBS_NAMESPACES": "*",
+            "GOOSEJOBS_POOL_TEMPLATE": str(template),
+            **env,
+        },
+        inherit=True,
+        probes=(f"http://127.0.0.1:{port}/readyz",),
+        after=("crds", "temporal", "node-ready", node.GOOSE_IMAGE_STEP),
+        stamp=template.read_text(),
+        address=f"127.0.0.1:{port}",
+    )
+
+
+def job_template(image: str, provider: Mapping[str, str]) -> str:
+    """The file with what all pods of JOB_POOL have in common.
+
+    Args:
+        image: With goose in it; empty for goose's own.
+        provider: Environment variables that name the model provider; no secrets.
+    """
+    template = {
+        "env": [{"name": name, "value": value} for name, value in provider.items()],
+        "envFrom": [{"secretRef": {"name": PROVIDER_SECRET, "optional": True}}],
+        "job": {"image": image} if image else {},
+    }
+    return yaml.safe_dump(template, sort_keys=False)
 
 
 def connection(kubeconfig: Path, temporal_address: str) -> dict[str, str]:
