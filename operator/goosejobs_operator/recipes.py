@@ -1,6 +1,9 @@
 """A GooseJob's recipe by value, from wherever its spec says, checked with the values given to it."""
 
 import hashlib
+import json
+from collections import OrderedDict
+from typing import Final
 
 from goosejobs.clients.errors import Forbidden, NotFound
 from goosejobs.clients.renderer import Renderer
@@ -12,6 +15,9 @@ from goosejobs.recipe import RecipeError
 from goosejobs_operator.desired import Refused, refusal
 from goosejobs_operator.kube import OperatorKube
 from goosejobs_operator.temporal import Temporal, UnreadableRecipe
+
+_REMEMBERED: Final = 1000
+"""Refusals kept, a few hundred bytes each."""
 
 
 class WaitingForWorker(Exception):
@@ -31,6 +37,7 @@ class Recipes:
         self._kube = kube
         self._temporal = temporal
         self._renderer = renderer
+        self._refusals: OrderedDict[bytes, Refused] = OrderedDict()
 
     async def snapshot(
         self,
@@ -115,11 +122,29 @@ class Recipes:
         return _snapshot(found.text, "spec.recipe.path", found.base_dir)
 
     async def _check(self, recipe: RecipeSnapshot, spec: GooseJobSpec) -> None:
+        """Check it, unless the same was refused before.
+
+        All share one renderer: a template bomb would else take its seconds of everybody's at each resync.
+        """
         values = {parameter.name: parameter.value for parameter in spec.parameters}
+        key = _identity(recipe, values)
+        if (known := self._refusals.get(key)) is not None:
+            self._refusals.move_to_end(key)
+            raise Refused(known.reason, known.message)
         try:
             await self._renderer.check(recipe.text, values, base_dir=recipe.base_dir)
         except RecipeError as error:
-            raise Refused(error.reason, error.describe(recipe.source)) from error
+            refused = Refused(error.reason, error.describe(recipe.source))
+            self._refusals[key] = refused
+            while len(self._refusals) > _REMEMBERED:
+                self._refusals.popitem(last=False)
+            raise Refused(refused.reason, refused.message) from error
+
+
+def _identity(recipe: RecipeSnapshot, values: dict[str, str]) -> bytes:
+    """What a check's answer depends on."""
+    parts = [recipe.digest, recipe.source, recipe.base_dir, sorted(values.items())]
+    return hashlib.sha256(json.dumps(parts).encode()).digest()
 
 
 def _snapshot(text: str, source: str, base_dir: str | None = None) -> RecipeSnapshot:
