@@ -4,6 +4,7 @@ import json
 import shutil
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,10 +62,20 @@ def secrets(*all_: Tls) -> list[str]:
     return [line for key in keys for line in key.splitlines() if line and "-----" not in line]
 
 
+def by_value(env: dict[str, str]) -> dict[str, str]:
+    """The same without files."""
+    files = {name: Path(path) for name, path in env.items() if name.endswith("_PATH")}
+    values = {name.replace("_PATH", "_DATA"): file.read_text() for name, file in files.items()}
+    return {name: value for name, value in env.items() if name not in files} | values
+
+
+@pytest.mark.parametrize("given", ["by path", "by value"])
 async def test_with_the_right_certificates_a_goosejob_runs_as_ever(
-    rig: Rig, eventually: Eventually, pool: str, temporal: TemporalServer, ours: Tls
+    rig: Rig, eventually: Eventually, pool: str, temporal: TemporalServer, ours: Tls, given: str
 ) -> None:
     env: Any = temporal.environment
+    if given == "by value":
+        env = by_value(env)
     with rig.start_operator(**env) as operator, rig.start_worker(pool=pool, **env) as worker:
         apply(
             rig.kubectl,
