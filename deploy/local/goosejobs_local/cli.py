@@ -17,6 +17,7 @@ from goosejobs_local.converge import PartFailed
 from goosejobs_local.debian import NotDebian
 from goosejobs_local.display import Display
 from goosejobs_local.make import Unresolved
+from goosejobs_local.network import NoneFree
 from goosejobs_local.resolve import Resolver
 from goosejobs_local.sandbox import SandboxFailed
 
@@ -31,6 +32,9 @@ _console = Console(highlight=False)
 _errors = Console(stderr=True, highlight=False)
 _FOLLOW_SECONDS = 0.2
 _INTERRUPTED = 130
+_KNOWN = (
+    Unresolved, local.NoNode, NoneFree, NotDebian, SandboxFailed, demonstration.DemoFailed, OSError,
+)  # fmt: skip
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -46,7 +50,7 @@ def _sentences() -> Iterator[None]:
     except PartFailed as error:
         screens.part_failed(_errors, error)
         raise typer.Exit(1) from None
-    except (Unresolved, local.NoNode, NotDebian, SandboxFailed, demonstration.DemoFailed, OSError) as error:
+    except _KNOWN as error:
         screens.failed(_errors, str(error))
         raise typer.Exit(1) from None
     finally:

@@ -87,7 +87,7 @@ class _Apt:
 
     def unpack(self, names: Sequence[str], asked: Path) -> None:
         if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
-            raise NotDebian(f"{', '.join(names)}: install what these Debian packages hold, on PATH")
+            raise NotDebian(f"{', '.join(names)}: there is no apt here: install what these packages hold")
         for folder in ("apt/lists/partial", "apt/archives/partial", "roots", "sets"):
             (self._cache / folder).mkdir(parents=True, exist_ok=True)
         with FileLock(self._cache / "lock"):

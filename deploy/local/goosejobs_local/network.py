@@ -18,6 +18,10 @@ _BLOCK = 22
 INNER = "eth0"
 
 
+class NoneFree(Exception):
+    """There are no addresses left for a node; str() says so."""
+
+
 @dataclass(frozen=True)
 class Network:
     """The addresses of one node: a /22 for the cable, the services and the pods.
@@ -97,12 +101,19 @@ def device_of(home: Path) -> str:
     return f"gj-{tag(home)}"
 
 
-def choose(taken: Iterable[IPv4Network]) -> str:
-    """A block that overlaps with nothing that this machine knows the way to."""
-    used = list(taken)
+def choose(used: Iterable[IPv4Network]) -> str:
+    """A block that overlaps with nothing that this machine knows the way to.
+
+    Raises:
+        NoneFree: There is none.
+    """
+    known = list(used)
     blocks = list(_POOL.subnets(new_prefix=_BLOCK))
     random.shuffle(blocks)
-    return str(next(block for block in blocks if not any(block.overlaps(other) for other in used)))
+    for block in blocks:
+        if not any(block.overlaps(other) for other in known):
+            return str(block)
+    raise NoneFree(f"a node needs a free /{_BLOCK} of {_POOL}, and there is none: see `ip route`")
 
 
 def taken(routes: str) -> list[IPv4Network]:
