@@ -187,6 +187,9 @@ async def test_each_example_is_served(kubectl: Kubectl, eventually: Eventually, 
     for name in names:
         run = await ended(kubectl, eventually, namespace, name)
         assert run["outcome"] == "Succeeded", (name, run)
+    stalled = condition(get(kubectl, namespace, "job-with-secret"), "Stalled")
+    assert stalled is not None
+    assert stalled["message"].startswith("spec.execution.job: pool default runs processes")
 
 
 async def test_deleting_in_the_middle_of_a_run_leaves_nothing(

@@ -103,12 +103,3 @@ async def test_a_pool_that_does_not_serve_the_namespace_is_told_before_the_first
     start_worker(pool=pool, GOOSEJOBS_NAMESPACES=f"elsewhere,{namespace}")
     run = await eventually(lambda: last_run(get(kubectl, namespace, "stranger")), timeout=60)
     assert run["outcome"] == "Succeeded"
-
-
-async def test_a_pool_of_the_other_mode_is_told_before_the_first_run(
-    kubectl: Kubectl, eventually: Eventually, namespace: str
-) -> None:
-    apply(kubectl, namespace, goosejob("pod", execution={"mode": "Job"}))
-    stalled = await eventually(lambda: condition(get(kubectl, namespace, "pod"), "Stalled"), timeout=30)
-    assert stalled["reason"] == "PoolRefused"
-    assert stalled["message"].startswith("spec.execution.mode: pool default runs in mode Process: ")
