@@ -10,7 +10,8 @@ import yaml
 from goosejobs.model import names
 from support.objects import Kubectl, Object, get
 
-API_SERVER = "batch.kubernetes.io/job-name"
+TOOLS = [{"type": "builtin", "name": "developer"}]
+"""The extension that gives an agent a shell."""
 
 
 def write_template(path: Path, image: str, model: str, **more: Any) -> Path:
@@ -46,18 +47,15 @@ def pods(kubectl: Kubectl, namespace: str, name: str) -> list[Object]:
     return _items(kubectl, namespace, "pods", name)
 
 
-def created(audit_log: Path, namespace: str) -> list[str]:
-    """The names of all Jobs that were ever created in a namespace, by the API server's audit log."""
+def audited(audit_log: Path, namespace: str, verb: str, resource: str) -> list[str]:
+    """When an object of a namespace was created, deleted, ...: the times of the requests that succeeded."""
     found = []
     for line in audit_log.read_text().splitlines():
         event = json.loads(line)
         ref = event.get("objectRef", {})
-        if (
-            event["verb"] == "create"
-            and (ref.get("resource"), ref.get("namespace")) == ("jobs", namespace)
-            and event["responseStatus"]["code"] == 201
-        ):
-            found.append(event["requestURI"])
+        asked = (event["verb"], ref.get("resource"), ref.get("subresource"), ref.get("namespace"))
+        if asked == (verb, resource, None, namespace) and event["responseStatus"]["code"] < 300:
+            found.append(event["stageTimestamp"])
     return found
 
 
