@@ -94,6 +94,7 @@ class Settings(BaseSettings):
                 f"GOOSEJOBS_{'_'.join(map(str, problem['loc'])).upper()}: "
                 f"{problem['msg'].removeprefix('Value error, ')}"
                 for problem in error.errors(include_input=False)
+                if problem["type"] != "default_factory_not_called"  # because of another line's problem
             ]
             raise InvalidSettings("\n".join(lines)) from error
 

@@ -92,6 +92,29 @@ def logs(both: Sides) -> str:
     return both.operator.log + both.worker.log
 
 
+@pytest.mark.parametrize("side", ["goosejobs_operator", "goosejobs_worker"])
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("GOOSEJOBS_CODEC_KEY", "c2hvcnQ=", "key 1 has 5 bytes instead of 32"),
+        ("GOOSEJOBS_CODEC_KEY_FILE", "/no/keys", "cannot read /no/keys: No such file or directory"),
+    ],
+)
+def test_neither_side_starts_with_a_key_that_is_none(side: str, variable: str, value: str, says: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", side],
+        env={"PATH": os.environ["PATH"], variable: value},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert ended.returncode in {1, 2}
+    (sentence,) = ended.stderr.splitlines()
+    assert f"{variable}: {says}" in sentence
+    assert "c2hvcnQ" not in sentence
+
+
 # what can be read
 
 
