@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import logging
+import os
 import sys
 
 from goosejobs.logging import configure
@@ -50,6 +51,8 @@ async def serve(settings: OperatorSettings) -> int:
 
     stop = asyncio.Event()
     memo = kopf.Memo(settings=settings, stop=stop, failed=False)
+    # Else kopf calls itself by the user's name, and a container's user often has none.
+    os.environ.setdefault("POD_ID", settings.identity)
     try:
         await kopf.operator(
             standalone=True,
