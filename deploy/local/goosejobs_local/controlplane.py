@@ -194,6 +194,8 @@ class ControlPlane:
             "service-account-key-file": accounts.key,
             "service-account-signing-key-file": accounts.key,
             "profiling": "false",
+            # That a pod may not be privileged is for Pod Security to say, as in any cluster.
+            "allow-privileged": "true",
             **self._for_node(),
             **self.flags.get("kube-apiserver", {}),
         }
@@ -223,8 +225,6 @@ class ControlPlane:
             "service-cluster-ip-range": self.network.services,
             "authorization-mode": "Node,RBAC",
             "enable-admission-plugins": "NodeRestriction",
-            # That a pod may not be privileged is for Pod Security to say, as in any cluster.
-            "allow-privileged": "true",
             "kubelet-certificate-authority": self.pki.authority,
             "kubelet-client-certificate": admin.certificate,
             "kubelet-client-key": admin.key,
