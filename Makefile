@@ -2,7 +2,7 @@
 UV := deploy/local/uv
 RUN := $(UV) run --frozen --all-extras
 
-.PHONY: demo up down check format test generate bench
+.PHONY: demo up down check format test test-kind generate bench
 demo:      ; $(RUN) goosejobs demo
 up:        ; $(RUN) goosejobs up
 down:      ; $(RUN) goosejobs down
@@ -21,4 +21,6 @@ format:
 
 generate:  ; $(RUN) python -m charts.generate
 test:      ; $(RUN) python tests/run.py
+# For machines with Docker and kind; nobody has run it where this was written.
+test-kind: ; $(RUN) python tests/kind.py
 bench:     ; $(RUN) python -m bench

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from support import elsewhere, waiting
 from support import rig as rigs
-from support import waiting
 from support.ledger import Ledger, new_ledger
 from support.rig import Handle, Rig
 
@@ -72,11 +72,16 @@ def own_platform() -> Iterator[Rig]:
 
 @pytest.fixture(scope="session")
 def node() -> Rig:
-    """A platform with a real node, on which pods run; to kill its parts, use `own_node`. Needs root."""
-    if reason := rigs.no_node():
+    """A platform with a real node, on which pods run; to kill its parts, use `own_node`. Needs root.
+
+    Or another cluster that the environment names: see `support.elsewhere`.
+    """
+    cluster = elsewhere.named()
+    if cluster is None and (reason := rigs.no_node()):
         pytest.skip(reason)
     rigs.remove_abandoned()
-    rig = Rig(rigs.beside(Path(os.environ[_HOME])), rigs.node_options())
+    home = rigs.beside(Path(os.environ[_HOME]))
+    rig = Rig(home, cluster=cluster) if cluster else Rig(home, rigs.node_options())
     rig.up()
     return rig
 
@@ -88,7 +93,7 @@ def own_node(request: pytest.FixtureRequest) -> Iterator[Rig]:
     What differs from our own `NodeOptions` comes by indirect parameters:
     `@pytest.mark.parametrize("own_node", [{"flags": {"kube-controller-manager": {...}}}], indirect=True)`.
     """
-    if reason := rigs.no_node():
+    if reason := rigs.no_own_node():
         pytest.skip(reason)
     with rigs.fresh(rigs.node_options(**getattr(request, "param", {}))) as rig:
         yield rig

@@ -27,7 +27,7 @@ WELL_KNOWN = (
 @pytest.fixture
 def home() -> Iterator[Path]:
     """A data directory."""
-    if reason := rigs.no_node():
+    if reason := rigs.no_own_node():
         pytest.skip(reason)
     with rigs.fresh_home() as home:
         yield home

@@ -27,7 +27,7 @@ def pod(name: str, image: str, *command: str, **container: Any) -> dict[str, Any
     main = {
         "name": "main",
         "image": image,
-        "imagePullPolicy": "Never",
+        "imagePullPolicy": "IfNotPresent",
         "command": list(command),
         "securityContext": RESTRICTED,
         **container,

@@ -15,15 +15,20 @@ from types import TracebackType
 from typing import Any, Self
 
 import psutil
+import pytest
 
 from goosejobs_local import baseimage, converge, node, platform, processes, sandbox, sides
 from goosejobs_local.converge import Ground
+from goosejobs_local.debian import NotDebian
 from goosejobs_local.parts import Part
 from goosejobs_local.platform import NodeOptions, Platform
 from goosejobs_local.processes import Child
 from goosejobs_local.progress import silent
 from goosejobs_local.resolve import Resolver
 from goosejobs_local.state import State
+from goosejobs_worker.executors.kubernetes.template import DEFAULT_IMAGE
+from support import elsewhere
+from support.elsewhere import Beside, Cluster
 
 _IN_NODE = ("containerd", "kubelet", "kube-proxy", "coredns")
 _PREFIX = "goosejobs-test-"
@@ -106,13 +111,15 @@ class Rig:
     Args:
         home: The data directory.
         options: Of its node, if it has one.
+        cluster: Where pods run instead, if that is not ours.
     """
 
-    def __init__(self, home: Path, options: NodeOptions | None = None) -> None:
+    def __init__(
+        self, home: Path, options: NodeOptions | None = None, cluster: Cluster | None = None
+    ) -> None:
         self.home = home
-        binaries = Resolver().resolve((*platform.SERVERS, *(node.BINARIES if options else ())))
         with platform.lock(home):  # the node's addresses are chosen once, by whoever comes first
-            self.platform = Platform(home, binaries, audit=True, options=options)
+            self.platform = _platform(home, options, cluster)
             self.platform.save()
         self._numbers = itertools.count(1)
         # What one test starts is not written into the state that all share; the mark finds it at the end.
@@ -131,6 +138,8 @@ class Rig:
     @property
     def audit_log(self) -> Path:
         """The API server's: a JSON object for each request that changes something."""
+        if isinstance(self.platform, Beside):
+            pytest.skip("only our own API server lets us read its audit log")
         return self.platform.control_plane.audit_log
 
     @property
@@ -143,9 +152,14 @@ class Rig:
         self.platform.import_image(archive)
 
     def goose_image(self) -> str:
-        """The name of an image that the node has, with real goose in it."""
+        """The name of an image that the node has, or can pull, with real goose in it."""
         binary = Resolver().resolve(["goose"])["goose"]
-        self.import_image(baseimage.goose(binary))
+        try:
+            self.import_image(baseimage.goose(binary))
+        except NotDebian:
+            if isinstance(self.platform, Beside):
+                return DEFAULT_IMAGE
+            raise
         return baseimage.goose_reference(binary.version)
 
     def up(self) -> None:
@@ -279,6 +293,13 @@ class Rig:
         return sides.connection(self.kubeconfig, self.temporal_address)
 
 
+def _platform(home: Path, options: NodeOptions | None, cluster: Cluster | None) -> Platform:
+    if cluster:
+        return Beside(home, Resolver().resolve(elsewhere.BINARIES), cluster)
+    binaries = Resolver().resolve((*platform.SERVERS, *(node.BINARIES if options else ())))
+    return Platform(home, binaries, audit=True, options=options)
+
+
 @contextmanager
 def fresh(options: NodeOptions | None = None) -> Iterator[Rig]:
     """A platform of one's own, for tests that kill its servers; with a node, if there are options for one."""
@@ -322,6 +343,13 @@ def beside(home: Path) -> Path:
 def no_node() -> str:
     """Why a node cannot run here; empty if one can."""
     return sandbox.refused()
+
+
+def no_own_node() -> str:
+    """Why no node of a test's own can run here; empty if one can."""
+    return (
+        "the tests run on another cluster: this one is about our own node" if elsewhere.named() else no_node()
+    )
 
 
 def node_options(**options: Any) -> NodeOptions:

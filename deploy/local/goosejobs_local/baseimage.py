@@ -82,6 +82,8 @@ def _pack(binary: Resolved, base: Path, target: Path) -> None:
 
 
 def _bootstrap(source: str, codename: str, target: Path) -> None:
+    if os.geteuid() != 0:
+        raise NotDebian("making a Debian for images needs root: `goosejobs build --all` as root, once")
     tools = debian.packages(["debootstrap"])
     program = tools.which("debootstrap")
     if program is None:
