@@ -43,13 +43,14 @@ _TAKEN_AWAY: Final = {
     "DeletionByTaintManager": "was evicted, because its node was tainted",
 }
 """Reasons of the condition DisruptionTarget."""
-_TURNED_AWAY: Final = frozenset(
-    {"Evicted", "Preempting", "Terminated", "Shutdown", "NodeShutdown", "NodeAffinity", "NodeName",
-     "UnexpectedAdmissionError", "TopologyAffinityError"}
-)  # fmt: skip
+_BY_ITS_NODE: Final = {
+    **dict.fromkeys(("Evicted", "Preempting", "Terminated", "Shutdown"), "was ended by its node"),
+    **dict.fromkeys(
+        ("NodeShutdown", "NodeAffinity", "NodeName", "UnexpectedAdmissionError", "TopologyAffinityError"),
+        "was turned away by its node",
+    ),
+}
 """Reasons of a pod that its kubelet ended or never took; beside them, `OutOfcpu` and the like."""
-
-
 _BACK_OFF: Final = re.compile(r'^Back-off pulling image "[^"]*": (ErrImagePull: )?')
 _PREEMPTION: Final = re.compile(r" (no new claims to deallocate, )?preemption: .*", re.DOTALL)
 """What is said before, and after, the words that matter."""
@@ -175,8 +176,8 @@ def _taken_away(pod: Object) -> Diagnosis | None:
     reason = status.get("reason", "")
     if what := _TAKEN_AWAY.get(disruption.get("reason", "")):
         words = status.get("message") or disruption.get("message")
-    elif reason.startswith("OutOf") or reason in _TURNED_AWAY:
-        what, words = "was turned away by its node", status.get("message") or reason
+    elif reason.startswith("OutOf") or reason in _BY_ITS_NODE:
+        what, words = _BY_ITS_NODE.get(reason, "was turned away by its node"), status.get("message") or reason
     elif terminated.get("reason") == _UNKNOWN and not _is_deleted(pod):
         what, words = "was lost by its node, which may have been restarted", terminated.get("message")
     else:
