@@ -1,20 +1,36 @@
 """What deploy/rbac.yaml allows is what operator and worker need: they run under these accounts here."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from support.objects import apply, condition, get, goosejob, last_run, recipe
-from support.rig import Rig
+from support import job_pool
+from support.objects import apply, condition, ended, get, goosejob, last_run, recipe
+from support.rbac import DATA
+from support.rig import Handle, Rig
 
 Eventually = Callable[..., Any]
 
 RBAC = Path(__file__).parents[2] / "deploy/rbac.yaml"
 CAN_I = Path(__file__).parents[1] / "data/can-i.yaml"
 SYSTEM = "goosejobs-system"
+TOOLS = {"extensions": job_pool.TOOLS}
+NOW = "2026-01-01T00:00:00Z"
+FAILED = {
+    "status": {
+        "startTime": NOW,
+        "conditions": [
+            {"type": kind, "status": "True", "reason": "BackoffLimitExceeded", "lastTransitionTime": NOW}
+            for kind in ("FailureTarget", "Failed")
+        ],
+    }
+}
+"""What the Job controller says of a Job that failed; it does not run here, where there is no node."""
 HOMES = {
     "goosejobs-operator": SYSTEM,
     "goosejobs-worker-job": "default",
@@ -22,6 +38,8 @@ HOMES = {
 }
 
 
+TOOLS = {"extensions": job_pool.TOOLS}
+NO_IMAGE = {"image": "nowhere/goose:1", "imageID": "", "ready": False, "restartCount": 0}
 HOMES = {
     "goosejobs-operator": SYSTEM,
     "goosejobs-worker-job": "default",
@@ -46,12 +64,21 @@ def least(own_platform: Rig) -> Rig:
     return own_platform
 
 
+@pytest.fixture(scope="module")
+def operator(least: Rig) -> Iterator[Handle]:
+    config = str(kubeconfig_of(least, "goosejobs-operator"))
+    with least.start_operator(KUBECONFIG=config, GOOSEJOBS_LEASE_NAMESPACE=SYSTEM) as operator:
+        yield operator
+
+
+def start_worker(rig: Rig, account: str, pool: str, **env: Any) -> Handle:
+    config = str(kubeconfig_of(rig, account))
+    return rig.start_worker(pool=pool, KUBECONFIG=config, GOOSEJOBS_NAMESPACES="default", **env)
+
+
 async def test_a_goosejob_lives_its_whole_life_under_the_least_rights(
-    least: Rig, eventually: Eventually
+    least: Rig, operator: Handle, eventually: Eventually
 ) -> None:
-    operator_config, worker_config = (
-        str(kubeconfig_of(least, f"goosejobs-{side}")) for side in ("operator", "worker-process")
-    )
     recipes = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -59,11 +86,9 @@ async def test_a_goosejob_lives_its_whole_life_under_the_least_rights(
         "data": {"a.yaml": yaml.safe_dump(recipe("stub: answer from the map"))},
     }
     source = {"configMapKeyRef": {"name": "recipes", "key": "a.yaml"}}
-    with (
-        least.start_operator(KUBECONFIG=operator_config, GOOSEJOBS_LEASE_NAMESPACE=SYSTEM) as operator,
-        least.start_worker(KUBECONFIG=worker_config) as worker,
-    ):
-        apply(least.kubectl, "default", recipes, goosejob("mapped", schedule="@every 2s", recipe=source))
+    job = goosejob("mapped", schedule="@every 2s", recipe=source, execution={"pool": "processes"})
+    with start_worker(least, "goosejobs-worker-process", "processes") as worker:
+        apply(least.kubectl, "default", recipes, job)
         run = await eventually(lambda: last_run(get(least.kubectl, "default", "mapped")), timeout=30)
         assert (run["outcome"], run["result"]) == ("Succeeded", "from the map")
         changed = {**recipes, "data": {"a.yaml": yaml.safe_dump(recipe("stub: answer anew"))}}
@@ -76,6 +101,71 @@ async def test_a_goosejob_lives_its_whole_life_under_the_least_rights(
         assert ready["status"] == "True"
         least.kubectl("delete", "gj", "mapped", "--timeout=60s")
         assert "orbidden" not in operator.log + worker.log
+
+
+async def test_a_worker_of_processes_reads_a_secret_once_its_name_is_allowed(
+    least: Rig, operator: Handle, eventually: Eventually
+) -> None:
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "mail"},
+        "stringData": {"word": "geese"},
+    }
+    variable = {"name": "WORD", "valueFrom": {"secretKeyRef": {"name": "mail", "key": "word"}}}
+    job = goosejob("needs", schedule="@every 2s", execution={"pool": "named", "env": [variable]})
+    job["spec"]["recipe"]["inline"] = recipe("stub: shell printenv WORD | wc -c", **TOOLS)
+    with start_worker(least, "goosejobs-worker-process", "named"):
+        apply(least.kubectl, "default", secret)
+        apply(least.kubectl, "default", job)
+        run = await ended(least.kubectl, eventually, "default", "needs")
+        assert (run["outcome"], run["reason"], run["attempt"]) == ("Failed", "ConfigNotFound", 1)
+        assert run["message"] == (
+            "spec.execution.env[0].valueFrom.secretKeyRef.name: the worker may not read Secret mail in "
+            "namespace default: name it in the pool's process.secrets, or allow the worker to get it"
+        )
+        with allowed(least, "goosejobs-worker-process", secrets=["mail"]):
+            await eventually(
+                lambda: (last_run(get(least.kubectl, "default", "needs")) or {})["outcome"] == "Succeeded",
+                timeout=30,
+            )
+        assert "orbidden" not in operator.log
+        least.kubectl("delete", "gj", "needs", "--timeout=60s")
+
+
+async def test_a_worker_of_jobs_needs_no_more_than_its_rights(
+    least: Rig, operator: Handle, eventually: Eventually, tmp_path: Path
+) -> None:
+    template = job_pool.write_template(tmp_path / "template.yaml", "nowhere/goose:1", "http://127.0.0.1:1")
+    variable = {"name": "WORD", "valueFrom": {"secretKeyRef": {"name": "mail", "key": "word"}}}
+    job = goosejob("pods", schedule="@every 2s", execution={"pool": "jobs", "env": [variable]})
+    env = job_pool.environment(template)
+    with start_worker(least, "goosejobs-worker-job", "jobs", **env) as worker:
+        apply(least.kubectl, "default", job)
+        (first,) = await eventually(lambda: job_pool.jobs(least.kubectl, "default", "pods"), timeout=30)
+        name = first["metadata"]["name"]
+        await eventually(lambda: job_pool.active_job(least.kubectl, "default", "pods") == name, timeout=30)
+        least.kubectl("patch", "job", name, "--subresource=status", "--type=merge", "-p", json.dumps(FAILED))
+        run = await ended(least.kubectl, eventually, "default", "pods")
+        assert (run["outcome"], run["jobName"]) == ("Failed", name)
+        await eventually(
+            lambda: "ttlSecondsAfterFinished" in job_pool.jobs(least.kubectl, "default", "pods")[0]["spec"]
+        )
+        least.kubectl("delete", "gj", "pods", "--timeout=60s")
+        assert "orbidden" not in operator.log + worker.log
+
+
+@contextmanager
+def allowed(rig: Rig, account: str, **named: list[str]) -> Iterator[None]:
+    """Add the rules that tests/data/rbac has for names to the account's Role, as the pool's owner does."""
+    rules = yaml.safe_load((DATA / "worker-process.yaml").read_text())["named"]
+    for rule in rules:
+        [resource] = rule["resources"]
+        if resource in named:
+            add = [{"op": "add", "path": "/rules/-", "value": {**rule, "resourceNames": named[resource]}}]
+            rig.kubectl("patch", "role", "-n", HOMES[account], account, "--type=json", "-p", json.dumps(add))
+    yield
+    rig.kubectl("apply", "-f", str(RBAC))
 
 
 def rows(rig: Rig, who: str, namespace: str) -> set[str]:
