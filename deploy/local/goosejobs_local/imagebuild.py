@@ -21,6 +21,8 @@ from goosejobs_local.resolve import cache_directory
 CHECKOUT = Path(__file__).parents[3]
 _IGNORED = "__pycache__"
 _PREFIX = "localhost/goosejobs"
+_LARGEST_STORE = 8 << 30
+"""Bytes. It has 2 GB after the first build, and grows with each change of the sources."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +68,20 @@ def build(
         BuildFailed: A step of a Dockerfile fails, or this is not run from a checkout.
         NotDebian: The base or buildah cannot be had.
     """
-    wanted = list(images)
     if not (CHECKOUT / OPERATOR.dockerfile).exists():
         raise BuildFailed("images are built from a checkout of the project; this is an installed package")
     base = baseimage.base_layer(report, environ)
     folder = cache_directory(environ) / "images"
+    archives = {image: _archive(image, base) for image in images}
     with FileLock(folder / "build.lock"):
-        store = _store(folder, base)
-        return {image: _one(image, base, folder, Buildah(store, report, environ), report) for image in wanted}
+        missing = [image for image in archives if not archives[image].exists()]
+        if missing:
+            buildah = Buildah(_store(folder, base), report, environ)
+            arguments = {"BASE_IMAGE": _base(buildah, base), "VERSION": _version()}
+            for image in missing:
+                _make(image, buildah, arguments, archives[image])
+                report(Progress("images", f"built {image.reference}", finished=True))
+    return archives
 
 
 def cache_key(dockerfile: str, checkout: Path, *more: str, target: str = "") -> str:
@@ -120,22 +128,20 @@ def _files(path: Path) -> list[Path]:
     return sorted(file for file in path.rglob("*") if file.is_file() and _IGNORED not in file.parts)
 
 
-def _one(image: Image, base: Path, folder: Path, buildah: Buildah, report: Report) -> Path:
+def _archive(image: Image, base: Path) -> Path:
     text = (CHECKOUT / image.dockerfile).read_text()
     key = cache_key(text, CHECKOUT, image.reference, _identity(base), target=image.target)
-    kind = f"{image.name}{image.suffix}"
-    archive = folder / f"image-{kind}-{key}.tar"
-    if archive.exists():
-        return archive
-    arguments = {"BASE_IMAGE": _base(buildah, base), "VERSION": _version()}
+    return base.with_name(f"image-{image.name}{image.suffix}-{key}.tar")
+
+
+def _make(image: Image, buildah: Buildah, arguments: Mapping[str, str], archive: Path) -> None:
     source = Source(CHECKOUT, CHECKOUT / image.dockerfile, image.target, arguments)
     buildah.build(image.reference, source)
     buildah.export(image.reference, archive)
-    for old in folder.glob(f"image-{kind}-{'?' * len(key)}.tar"):
+    key = archive.stem.rpartition("-")[2]
+    for old in archive.parent.glob(f"{archive.stem.removesuffix(key)}{'?' * len(key)}.tar"):
         if old != archive:
             old.unlink()
-    report(Progress("images", f"built {image.reference}", finished=True))
-    return archive
 
 
 def _base(buildah: Buildah, base: Path) -> str:
@@ -148,14 +154,17 @@ def _base(buildah: Buildah, base: Path) -> str:
 
 
 def _store(folder: Path, base: Path) -> Path:
-    """The store for what is built on this base with these dependencies; others' layers are of no more use."""
-    lock = hashlib.sha256((CHECKOUT / "uv.lock").read_bytes() + _identity(base).encode()).hexdigest()[:12]
-    store = folder / f"store-{lock}"
+    """The store of what is built on this base; it begins anew when it has grown too large."""
+    store = folder / f"store-{hashlib.sha256(_identity(base).encode()).hexdigest()[:12]}"
     for old in folder.glob("store-*"):
-        if old != store:
+        if old != store or _size(old) > _LARGEST_STORE:
             shutil.rmtree(old)
     store.mkdir(parents=True, exist_ok=True)
     return store
+
+
+def _size(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*"))
 
 
 def _identity(base: Path) -> str:

@@ -113,7 +113,7 @@ def test_an_image_without_goose_does_not_depend_on_where_goose_comes_from() -> N
 
 def test_both_dockerfiles_begin_with_the_same_stages() -> None:
     common = [
-        re.split(r"^FROM tools AS build$", (CHECKOUT / file).read_text(), flags=re.MULTILINE)[0]
+        re.split(r"^FROM tools AS locked$", (CHECKOUT / file).read_text(), flags=re.MULTILINE)[0]
         for file in (OPERATOR.dockerfile, WORKER.dockerfile)
     ]
     operator, worker = (text[text.index("ARG BASE_IMAGE") :] for text in common)
