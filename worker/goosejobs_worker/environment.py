@@ -8,6 +8,7 @@ Job mode the kubelet itself does this, and no worker reads a Secret.
 
 import asyncio
 import base64
+import logging
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,8 @@ from typing import Final
 from goosejobs.clients.errors import Forbidden, NotFound, Unavailable
 from goosejobs.clients.kube import Kube, object_path
 from goosejobs.model.execution import EnvFrom, EnvVar, KeyReference, SourceReference
+
+logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS: Final = 60.0
 """How long an attempt waits for an API server that does not answer."""
@@ -112,6 +115,7 @@ async def read(kube: Kube, namespace: str, wanted: Sequence[Source]) -> Found:
                 pause = error.retry_after or _PAUSE_SECONDS
                 if time.monotonic() + pause > give_up:
                     raise
+                logger.info("waiting for the API server", extra={"error": str(error)})
                 await asyncio.sleep(pause)
     return found
 
