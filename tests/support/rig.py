@@ -30,7 +30,7 @@ from goosejobs_worker.executors.kubernetes.template import DEFAULT_IMAGE
 from support import elsewhere
 from support.elsewhere import Beside, Cluster
 
-_IN_NODE = ("containerd", "kubelet", "kube-proxy", "coredns")
+_IN_NODE = ("containerd", "kubelet", "kube-proxy", "kube-scheduler", "coredns")
 _PREFIX = "goosejobs-test-"
 _LOG_LINES = 40
 _STOP_SECONDS = 20.0

@@ -25,14 +25,14 @@ NAME = "goosejobs"
 """The node's name in Kubernetes."""
 
 BINARIES = ("kubelet", "kube-proxy", "kube-scheduler", "coredns")
-PORTS = ("kube-scheduler",)
 GOOSE_IMAGE_STEP = "goose-image"
 PAUSE_IMAGE = "localhost/goosejobs/pause:1"
+_SCHEDULER = "system:kube-scheduler"
 NODE_USER = f"system:node:{NAME}"
 CLIENTS = {
     NODE_USER: "system:nodes",
     "system:kube-proxy": "",
-    "system:kube-scheduler": "",
+    _SCHEDULER: "",
     "coredns": "system:masters",
 }
 """Common name to organisation, as Kubernetes' own roles expect them."""
@@ -112,8 +112,6 @@ class Node:
             write_whole(self.folder / f"{_file(user)}.kubeconfig", text)
         for name, text in self._configurations().items():
             write_whole(self.folder / name, text)
-        host = self.control_plane.kubeconfig_of("system:kube-scheduler")
-        write_whole(self.folder / "host.kube-scheduler.kubeconfig", host)
         self._write_pause()
 
     def _write_pause(self) -> None:
@@ -139,7 +137,7 @@ class Node:
             self._kubelet(inside),
             self._proxy(inside),
             self._coredns(inside),
-            self._scheduler(),
+            self._scheduler(inside),
             self._import(init, "pause-image", _FOLDER / _PAUSE_FILE),
             *(self._import(init, name, archive) for name, archive in self.images.items()),
             self._ready(init),
@@ -212,28 +210,26 @@ class Node:
             address=f"{self.network.node}:53",
         )
 
-    def _scheduler(self) -> Part:
-        port, pair = self.control_plane.ports["kube-scheduler"], self.control_plane.pki.pair("server")
-        kubeconfig = self.folder / "host.kube-scheduler.kubeconfig"
+    def _scheduler(self, inside: tuple[str, ...]) -> Part:
+        kubeconfig, pki = _FOLDER / f"{_file(_SCHEDULER)}.kubeconfig", HOME / "pki"
         flags = {
             "kubeconfig": kubeconfig,
             "authentication-kubeconfig": kubeconfig,
             "authorization-kubeconfig": kubeconfig,
-            "bind-address": "127.0.0.1",
-            "secure-port": port,
-            "tls-cert-file": pair.certificate,
-            "tls-private-key-file": pair.key,
+            "bind-address": self.network.node,
+            "tls-cert-file": pki / "node.crt",
+            "tls-private-key-file": pki / "node.key",
             "leader-elect": "false",
             "profiling": "false",
             **self.flags.get("kube-scheduler", {}),
         }
         return Part(
             name="kube-scheduler",
-            argv=(str(self.binaries["kube-scheduler"]), *flags_of(flags)),
-            probes=(f"https://127.0.0.1:{port}/healthz",),
+            argv=(*inside, str(self.binaries["kube-scheduler"]), *flags_of(flags)),
+            probes=(f"https://{self.network.node}:{nodeconfig.SCHEDULER}/healthz",),
             after=("kube-apiserver",),
             version=self.versions["kube-scheduler"],
-            address=f"127.0.0.1:{port}",
+            address=f"{self.network.node}:{nodeconfig.SCHEDULER}",
         )
 
     def _configurations(self) -> dict[str, str]:

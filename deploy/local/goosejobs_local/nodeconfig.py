@@ -9,7 +9,7 @@ SOCKET = "/run/containerd/containerd.sock"
 """Where containerd serves, inside the node's namespaces."""
 
 DOMAIN = "cluster.local"
-CONTAINERD_METRICS, DNS_READY, PROXY_HEALTH, PROXY_METRICS = 1338, 8181, 10256, 10249
+CONTAINERD_METRICS, DNS_READY, PROXY_HEALTH, PROXY_METRICS, SCHEDULER = 1338, 8181, 10256, 10249, 10259
 
 
 def containerd(network: Network, folder: Path, plugins: Path | None, pause: str) -> str:

@@ -83,7 +83,7 @@ class Platform:
     ) -> None:
         self.home = home.absolute()
         self.state = state.load(self.home / STATE)
-        self.state.ensure_ports((*controlplane.PORTS, *temporal.PORTS, *(node.PORTS if options else ())))
+        self.state.ensure_ports((*controlplane.PORTS, *temporal.PORTS))
         self._binaries = binaries
         self._options = options
         self.network = self._network(options) if options else None

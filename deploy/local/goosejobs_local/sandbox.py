@@ -92,7 +92,7 @@ class Sandbox:
         for command in self.network.routes():
             _run(command, self.tools)
         _run([*enter(pid), "tee", str(_FORWARDING)], self.tools, "1")
-        _run(["nft", "-f", "-"], self.tools, nodeconfig.firewall(_table(self.home), self.network))
+        _run(["nft", "-f", "-"], self.tools, nodeconfig.firewall(table(self.home), self.network))
 
     def _mounts(self) -> list[list[str]]:
         folder = self.home / "node"
@@ -178,7 +178,7 @@ def clear(home: Path, tools: Root) -> None:
     """
     _wait_for_cable_to_go(device_of(home))
     with contextlib.suppress(SandboxFailed):  # there is none, if `prepare` did not come that far
-        _run(["nft", "delete", "table", "ip", _table(home)], tools)
+        _run(["nft", "delete", "table", "ip", table(home)], tools)
     # A process that was killed a moment ago may still be in one.
     wait_until(lambda: _cgroups_are_gone(home), _SECONDS)
     if _FORWARDED.exists() and not any(_DEVICES.glob("gj-*")):
@@ -236,7 +236,7 @@ def _wait_for_cable_to_go(device: str) -> None:
         raise SandboxFailed(f"the network device {device} of an earlier node is still there")
 
 
-def _table(home: Path) -> str:
+def table(home: Path) -> str:
     """The name of a data directory's nftables table."""
     return f"goosejobs_{tag(home)}"
 
