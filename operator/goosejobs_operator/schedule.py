@@ -22,7 +22,7 @@ from temporalio.api.schedule.v1 import (
 from temporalio.api.schedule.v1 import ScheduleSpec as ScheduleSpecProto
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflow.v1 import NewWorkflowExecutionInfo
-from temporalio.client import ScheduleIntervalSpec, ScheduleRange, ScheduleSpec
+from temporalio.client import ScheduleCalendarSpec, ScheduleIntervalSpec, ScheduleRange, ScheduleSpec
 
 from goosejobs.model import names
 from goosejobs.model.run import GooseJobRef, RunRequest
@@ -127,18 +127,25 @@ def build(
 
 def _times(spec: ScheduleSpec) -> ScheduleSpecProto:
     """The SDK's spec as the message it sends. The SDK sends no conflict token, so we speak in messages."""
-    fields = ("second", "minute", "hour", "day_of_month", "month", "year", "day_of_week")
-    return ScheduleSpecProto(
-        structured_calendar=[
-            StructuredCalendarSpec(
-                comment=calendar.comment or "",
-                **{name: _ranges(getattr(calendar, name)) for name in fields},
-            )
-            for calendar in spec.calendars
-        ],
+    message = ScheduleSpecProto(
+        structured_calendar=[_calendar(calendar) for calendar in spec.calendars],
+        exclude_structured_calendar=[_calendar(calendar) for calendar in spec.skip],
         interval=[_interval(each) for each in spec.intervals],
         timezone_name=spec.time_zone_name or "",
     )
+    if spec.start_at is not None:
+        message.start_time.FromDatetime(spec.start_at)
+    if spec.end_at is not None:
+        message.end_time.FromDatetime(spec.end_at)
+    if spec.jitter is not None:
+        message.jitter.FromTimedelta(spec.jitter)
+    return message
+
+
+def _calendar(calendar: ScheduleCalendarSpec) -> StructuredCalendarSpec:
+    fields = ("second", "minute", "hour", "day_of_month", "month", "year", "day_of_week")
+    ranges = {name: _ranges(getattr(calendar, name)) for name in fields}
+    return StructuredCalendarSpec(comment=calendar.comment or "", **ranges)
 
 
 def _ranges(ranges: Sequence[ScheduleRange]) -> list[Range]:

@@ -61,6 +61,9 @@ async def test_a_schedule_holds_all_that_the_spec_says(
         "Europe/Paris",
     )
     assert not found.spec.cron_string
+    assert [each.comment for each in found.spec.exclude_structured_calendar] == [
+        "not named by the schedule"
+    ] * 2
     assert found.policies.overlap_policy == ScheduleOverlapPolicy.SCHEDULE_OVERLAP_POLICY_BUFFER_ALL
     assert found.policies.catchup_window.seconds == 77
     assert found.action.start_workflow.task_queue.name == "goosejobs-nobody"

@@ -1,11 +1,14 @@
 """A schedule as wanted, and how one that exists differs from it."""
 
+import dataclasses
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from temporalio.api.enums.v1 import ScheduleOverlapPolicy, TaskQueueKind
 from temporalio.api.schedule.v1 import Schedule, ScheduleState
 
+from goosejobs import cron
 from goosejobs.model.spec import ConcurrencyPolicy
 from goosejobs_operator.schedule import NOTE_SUSPEND, differences, foreign_pause, merged_state
 from support.observations import described, schedule, wanted
@@ -32,6 +35,21 @@ def test_what_the_server_fills_in_is_no_difference(expression: str) -> None:
     if sent.spec.interval and sent.spec.interval[0].phase.seconds:
         told.spec.interval[0].phase.CopyFrom(sent.spec.interval[0].phase)
     assert differences(told, sent) == []
+
+
+@pytest.mark.invariant("I22")
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Paris", "America/New_York", "Australia/Lord_Howe"])
+@pytest.mark.parametrize("expressions", [["30 2 * * *"], ["0 8 13 * 5", "@every 7m"], ["*/15 * * * *"]])
+def test_all_of_a_timetable_is_sent_as_the_sdk_would_send_it(expressions: list[str], zone: str) -> None:
+    times = cron.parse(expressions, zone).schedule_spec()
+    times.start_at, times.end_at = datetime(2026, 11, 21, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
+    times.jitter = timedelta(seconds=30)
+    sent = schedule(dataclasses.replace(wanted(), times=times))
+    theirs = Schedule()
+    theirs.CopyFrom(sent)
+    theirs.spec.CopyFrom(times._to_proto())
+    assert differences(theirs, sent) == []
+    assert bool(sent.spec.exclude_structured_calendar) == bool(times.skip)
 
 
 def later(told: Schedule) -> None:
