@@ -1,6 +1,8 @@
 """The charts, with each of their ci/*-values.yaml: linted, rendered, and asked of a real API server."""
 
 import json
+import re
+import textwrap
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,11 +20,16 @@ from support.rig import Rig
 
 Kubectl = Callable[..., CompletedProcess[str]]
 
-PODMONITOR = (
+OTHERS = (
     foreign.Module(
         "github.com/prometheus-operator/prometheus-operator@v0.93.0",
         "h1:AohlYJT+En8TmNpAcEUJ3GsaJTAqfEBwHmGTVpRm/Io=",
         ("example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml",),
+    ),
+    foreign.Module(
+        "github.com/kedacore/keda/v2@v2.18.0",
+        "h1:ttR223fii/4QJ0YvtrhcWHaEoezByb/t5CeFopjl6EI=",
+        ("config/crd/bases/keda.sh_scaledobjects.yaml",),
     ),
 )
 TEAMS = {"team-a", "team-b"}
@@ -42,8 +49,10 @@ def test_a_chart_passes_helms_own_strict_checks(case: Case) -> None:
 
 @pytest.fixture(scope="module")
 def strict(platform: Rig) -> Iterator[str]:
-    """A namespace that admits "restricted" pods only. There is PodMonitor, too."""
-    platform.kubectl("apply", "--server-side", "-f", str(foreign.crds(PODMONITOR)[0]))
+    """A namespace that admits "restricted" pods only. There are other projects' kinds, too."""
+    for file in foreign.crds(OTHERS):
+        platform.kubectl("apply", "--server-side", "-f", str(file))
+        platform.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(file))
     name = f"charts-{uuid.uuid4().hex[:8]}"
     platform.kubectl("create", "namespace", name)
     platform.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
@@ -95,6 +104,30 @@ def test_the_notes_tell_the_next_command(case: Case, strict: str, kubeconfig: Pa
     notes = said.stdout.partition("NOTES:")[2]
     assert "  kubectl " in notes or "  helm " in notes
     assert "NOT there yet" not in notes
+
+
+def in_readme(chart: str) -> list[str]:
+    """The YAML that a README shows."""
+    text = (CHARTS / chart / "README.md").read_text()
+    return [
+        textwrap.dedent(found)
+        for found in re.findall(r"^ *```yaml\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
+    ]
+
+
+@pytest.mark.parametrize("chart", ["goosejobs", "goosejobs-worker"])
+def test_what_a_readme_shows_is_taken(chart: str, strict: str, kubectl: Kubectl, tmp_path: Path) -> None:
+    shown = in_readme(chart)
+    assert len(shown) >= 2
+    for text in shown:
+        one = yaml.safe_load(text)
+        if "kind" in one:
+            one["metadata"]["namespace"] = strict
+            kubectl(*("apply", "--dry-run=server", "--validate=strict", "-f", "-"), input=json.dumps(one))
+        else:
+            values = tmp_path / "values.yaml"
+            values.write_text(text)
+            assert template(chart, values=values)
 
 
 def test_that_namespace_refuses_other_pods(strict: str, kubectl: Kubectl) -> None:
