@@ -49,6 +49,14 @@ def test_a_model_of_the_environment_is_used_if_there_is_one() -> None:
     assert (chosen.stub, chosen.text) == (False, "anthropic, claude (from your environment)")
 
 
+def test_a_node_is_for_root_only_and_it_says_why(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    answer = goosejobs("up", "--node")
+    assert answer.exit_code == 1
+    assert answer.stderr == ("goosejobs: a node needs root: it makes network devices, mounts and cgroups\n")
+    assert [path.name for path in home.iterdir()] == ["lock"]
+
+
 @pytest.mark.parametrize("wrong", [["upp"], ["up", "--fast"], ["logs"]])
 def test_a_wrong_command_line_is_told_so(wrong: list[str]) -> None:
     answer = goosejobs(*wrong)
