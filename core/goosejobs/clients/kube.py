@@ -1,6 +1,7 @@
 """The Kubernetes API as both sides use it. Only this module and its callers' kube.py speak to it."""
 
 import json
+import warnings
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self, cast
@@ -86,7 +87,9 @@ class Kube:
         """
         settings = Configuration()
         try:
-            await config.load_config(client_configuration=settings)
+            with warnings.catch_warnings():  # in a cluster it misses a kubeconfig, aloud
+                warnings.simplefilter("ignore", UserWarning)
+                await config.load_config(client_configuration=settings)
         except (config.ConfigException, OSError) as error:
             raise Rejected(
                 f"Kubernetes API: no configuration ({error}); run inside a cluster, or set KUBECONFIG"
