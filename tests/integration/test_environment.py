@@ -165,15 +165,3 @@ async def test_a_missing_secret_fails_the_run_with_its_field_until_it_is_there(
     await eventually(
         lambda: (last_run(get(kubectl, namespace, "needs")) or {})["result"].strip() == "12", timeout=30
     )
-
-
-async def test_bytes_that_are_no_text_reach_goose_as_they_are(
-    kubectl: Kubectl, eventually: Eventually, namespace: str, start_worker: Start, pool: str
-) -> None:
-    start_worker(pool=pool)
-    raw = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "raw"}, "data": {"key": "/wGA/w=="}}
-    execution = {"env": [from_secret("RAW", "raw", "key")]}
-    apply(kubectl, namespace, raw)
-    apply(kubectl, namespace, shell("bytes", pool, "printenv RAW | od -An -tx1", execution))
-    run = await ended(kubectl, eventually, namespace, "bytes")
-    assert run["result"].split() == ["ff", "01", "80", "ff", "0a"]

@@ -29,6 +29,7 @@ _LONGEST: Final = 128 * 1024
 """Bytes of NAME=value that Linux takes, with the zero at its end (MAX_ARG_STRLEN)."""
 
 _REFERENCE = re.compile(r"\$(?:\$|\(([^)]*)\))")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _NAME = re.compile(r"[ -<>-~]+")  # printable ASCII without `=`, as IsRelaxedEnvVarName has it
 
 
@@ -68,7 +69,7 @@ class Absence(Enum):
 
 
 Found = Mapping[Source, Mapping[str, str] | Absence]
-"""The data of each source; bytes that are not UTF-8 as surrogates, as Python's own environment has them."""
+"""The data of each source; bytes that are not UTF-8 as surrogates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,13 +202,15 @@ class _Resolver:
         )
 
     def _set(self, where: str, name: str, value: str, what: str) -> None:
-        """Enter a variable, unless no process could have it: the reasons are execve's."""
+        """Enter a variable, unless no pod could have it: for the sake of execve, or of the kubelet's gRPC."""
         problem = ""
         if not _NAME.fullmatch(name):
             problem = f"{name!r} cannot be a variable's name: use printable ASCII without '='"
         elif "\0" in value:
             problem = f"{what} holds a zero byte, which no variable can: take it out"
-        elif len(name) + len(value.encode("utf-8", "surrogateescape")) + 2 > _LONGEST:
+        elif _SURROGATE.search(value):
+            problem = f"{what} is not UTF-8, which a variable has to be: mount it as a file in a pod instead"
+        elif len(name) + len(value.encode()) + 2 > _LONGEST:
             problem = f"{what} is longer than a variable can be (128 KiB): make it shorter"
         if problem:
             self.problems.append(f"{where}: {problem}")

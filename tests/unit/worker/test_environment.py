@@ -22,6 +22,7 @@ DATA: Mapping[str, Mapping[str, str] | Absence] = {
     "Secret/mail": {"user": "ann", "password": "pa$(A)ss", "1st.key-x": "odd"},
     "Secret/empty": {},
     "Secret/zero": {"key": "a\0b"},
+    "Secret/binary": {"key": "\udcff"},
     "Secret/huge": {"key": "x" * 128 * 1024},
     "Secret/hidden": Absence.FORBIDDEN,
     "Secret/gone": Absence.NOT_FOUND,
@@ -171,6 +172,10 @@ def test_a_reference_is_read_as_the_kubelet_reads_it(value: str, expanded: str) 
         (
             {"env": [{"name": "A", **secret("zero", "key")}]},
             "spec.execution.env[0].valueFrom.secretKeyRef: key key of Secret zero holds a zero byte",
+        ),
+        (
+            {"env": [{"name": "A", **secret("binary", "key")}]},
+            "spec.execution.env[0].valueFrom.secretKeyRef: key key of Secret binary is not UTF-8",
         ),
         (
             {"envFrom": [{"secretRef": {"name": "huge"}}]},

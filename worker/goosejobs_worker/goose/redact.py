@@ -58,7 +58,7 @@ def spellings(values: Iterable[str]) -> frozenset[str]:
         if len(shown) < _SHORTEST or shown.lower() in _NO_SECRETS:
             continue
         found |= {shown, json.dumps(shown)[1:-1], json.dumps(shown, ensure_ascii=False)[1:-1]}
-        for raw in (value.encode("utf-8", "surrogateescape"), shown.encode()):
+        for raw in (value.encode("utf-8", "surrogatepass"), shown.encode()):
             found |= _in_base64(raw) | {quote(raw), quote(raw, safe="")}
         lines = {line.strip() for line in shown.splitlines()}
         found |= {line for line in lines if len(line) >= _SHORTEST_LINE}
