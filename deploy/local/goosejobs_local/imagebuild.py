@@ -6,6 +6,7 @@ The key is what decides what is in an image: its Dockerfile, the files that this
 import hashlib
 import os
 import shutil
+import time
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from goosejobs_local.resolve import cache_directory
 CHECKOUT = Path(__file__).parents[3]
 _IGNORED = "__pycache__"
 _PREFIX = "localhost/goosejobs"
+_UNUSED_SECONDS = 3600.0
 _LARGEST_STORE = 8 << 30
 """Bytes. It has 2 GB after the first build, and grows with each change of the sources."""
 
@@ -81,6 +83,7 @@ def build(
             for image in missing:
                 _make(image, buildah, arguments, archives[image])
                 report(Progress("images", f"built {image.reference}", finished=True))
+        _remove_unused(folder, archives.values())
     return archives
 
 
@@ -138,10 +141,15 @@ def _make(image: Image, buildah: Buildah, arguments: Mapping[str, str], archive:
     source = Source(CHECKOUT, CHECKOUT / image.dockerfile, image.target, arguments)
     buildah.build(image.reference, source)
     buildah.export(image.reference, archive)
-    key = archive.stem.rpartition("-")[2]
-    for old in archive.parent.glob(f"{archive.stem.removesuffix(key)}{'?' * len(key)}.tar"):
-        if old != archive:
-            old.unlink()
+
+
+def _remove_unused(folder: Path, used: Iterable[Path]) -> None:
+    """Archives of other content go when nobody has asked for them for a while; others may be reading them."""
+    for archive in used:
+        os.utime(archive)
+    for archive in folder.glob("image-*.tar"):
+        if time.time() - archive.stat().st_mtime > _UNUSED_SECONDS:
+            archive.unlink()
 
 
 def _base(buildah: Buildah, base: Path) -> str:
