@@ -265,7 +265,7 @@ def test_a_job_that_failed_without_a_pod_to_see_is_told_in_its_own_words() -> No
         (
             pod(phase="Pending", state=waiting("ErrImagePull", "slow")),
             Reason.POD_FAILED,
-            "on node n1: slow. `kubectl",
+            "on node n1: slow. `kubectl get events -n team-a",
         ),
         (pod(phase="Pending"), Reason.POD_FAILED, "its containers are not there yet"),
         (
@@ -298,7 +298,7 @@ BUSY = condition("Ready", "False", "ContainersNotReady")
 
 @pytest.mark.parametrize(
     ("ready", "after", "lost"),
-    [(MISSED, 24, False), (MISSED, 25, True), (BUSY, 25, False), (BUSY, 80, False), (BUSY, 81, True)],
+    [(MISSED, 22, False), (MISSED, 23, True), (BUSY, 23, False), (BUSY, 80, False), (BUSY, 81, True)],
 )
 def test_a_node_that_does_not_end_a_pod_is_lost_soon_if_it_is_missed_and_late_if_it_may_be_busy(
     ready: Object, after: float, lost: bool
@@ -311,6 +311,16 @@ def test_a_pod_on_no_node_or_at_its_end_is_not_lost_however_long_it_stays() -> N
     long_ago = "2026-11-21T11:00:00Z"
     assert told(pod(phase="Pending", node="", deleted=long_ago)) is None
     assert told(pod(phase="Failed", state=exited(137), deleted=long_ago)) is None
+
+
+def test_a_container_that_somebody_else_put_beside_goose_is_not_taken_for_it() -> None:
+    seen = pod(phase="Running", state=RUNNING)
+    proxy = {"name": "proxy", "state": exited(137, "OOMKilled")}
+    seen["status"]["containerStatuses"].insert(0, proxy)
+    assert told(seen) is None
+    seen["status"]["containerStatuses"] = [proxy]
+    seen["status"]["phase"] = "Pending"
+    assert told(seen) is None
 
 
 def test_a_message_is_one_bounded_line_without_credentials() -> None:

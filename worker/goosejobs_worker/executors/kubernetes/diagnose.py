@@ -12,11 +12,12 @@ from typing import Any, Final
 
 from goosejobs.model.reasons import Reason
 from goosejobs.model.status import MAX_MESSAGE
+from goosejobs_worker.executors.kubernetes.manifest import CONTAINER
 from goosejobs_worker.goose.redact import message_text
 
 Object = Mapping[str, Any]
 
-LOST_AFTER: Final = timedelta(seconds=4)
+LOST_AFTER: Final = timedelta(seconds=2)
 """How long after its grace period a pod on a node that is not heard of counts as lost."""
 OVERDUE_AFTER: Final = timedelta(seconds=60)
 """The same, where nobody said that the node is not heard of: it may just be busy."""
@@ -118,7 +119,7 @@ def _without_pod(job: Object, now: datetime, start_timeout: timedelta) -> Diagno
     return _told(
         Reason.POD_FAILED,
         f"Job {name} has no pod after {_seconds(start_timeout)} s: a ResourceQuota, a LimitRange or an "
-        "admission policy may refuse it; `kubectl describe job` tells which.",
+        f"admission policy may refuse it. {_events(job)}",
     )
 
 
@@ -263,9 +264,9 @@ def _not_in_time(pod: Object, now: datetime, start_timeout: timedelta) -> Diagno
     if mounted := _mounted(pod):
         return _told(
             Reason.CONFIG_NOT_FOUND,
-            f"{where}. It mounts {', '.join(mounted)}: is all of it there? `kubectl describe pod` tells.",
+            f"{where}. It mounts {', '.join(mounted)}: is all of it there? {_events(pod)}",
         )
-    return _told(Reason.POD_FAILED, f"{where}. `kubectl describe pod` tells more.")
+    return _told(Reason.POD_FAILED, f"{where}. {_events(pod)}")
 
 
 def _mounted(pod: Object) -> list[str]:
@@ -298,8 +299,9 @@ def _disruption(pod: Object) -> Object:
 
 
 def _state(pod: Object, kind: str) -> Object | None:
-    statuses: Sequence[Object] = pod.get("status", {}).get("containerStatuses") or ({},)
-    found: Object | None = statuses[0].get("state", {}).get(kind)
+    statuses: Sequence[Object] = pod.get("status", {}).get("containerStatuses") or ()
+    ours: Object = next((status for status in statuses if status.get("name") == CONTAINER), {})
+    found: Object | None = ours.get("state", {}).get(kind)
     return found
 
 
@@ -321,8 +323,8 @@ def _is_deleted(pod: Object) -> bool:
 
 
 def _container(pod: Object) -> Object:
-    containers: Sequence[Object] = pod.get("spec", {}).get("containers") or ({},)
-    return containers[0]
+    containers: Sequence[Object] = pod.get("spec", {}).get("containers") or ()
+    return next((container for container in containers if container.get("name") == CONTAINER), {})
 
 
 def _name(thing: Object) -> str:
@@ -335,6 +337,13 @@ def _node(pod: Object) -> str:
 
 def _time(text: str) -> datetime:
     return datetime.fromisoformat(text)
+
+
+def _events(thing: Object) -> str:
+    """Where more is to be read: the pod itself is deleted, its events stay for an hour."""
+    namespace, name = thing["metadata"].get("namespace"), thing["metadata"]["name"]
+    events = f"kubectl get events -n {namespace} --field-selector involvedObject.name={name}"
+    return f"`{events}` tells more, for an hour."
 
 
 def _sentence(words: Any) -> str:
