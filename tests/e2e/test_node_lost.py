@@ -5,6 +5,7 @@ import pytest
 from goosejobs_local.node import NAME, PAUSE_IMAGE
 from support.pods import apply, pod, wait
 from support.rig import Rig
+from support.spare_node import spare_node
 
 QUICK = {
     "flags": {
@@ -27,9 +28,10 @@ def test_a_pod_on_a_node_whose_kubelet_is_gone_is_marked_for_deletion_and_goes_w
     kubectl("wait", "serviceaccount/default", "--for=create", "--timeout=30s")
     apply(kubectl, "default", pod("lost", PAUSE_IMAGE, "/pause", "-P"))
     wait(kubectl, "default", "lost", "condition=Ready")
-    own_node.server("kubelet").kill9()
-    kubectl("wait", f"node/{NAME}", "--for=condition=Ready=Unknown", "--timeout=30s")
-    wait(kubectl, "default", "lost", "condition=DisruptionTarget")
+    with spare_node(kubectl):
+        own_node.server("kubelet").kill9()
+        kubectl("wait", f"node/{NAME}", "--for=condition=Ready=Unknown", "--timeout=30s")
+        wait(kubectl, "default", "lost", "condition=DisruptionTarget")
     own_node.restart("kubelet")
     kubectl("wait", f"node/{NAME}", "--for=condition=Ready", "--timeout=30s")
     wait(kubectl, "default", "lost", "delete")
