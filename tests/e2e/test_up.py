@@ -16,7 +16,7 @@ from goosejobs_local.resolve import Resolver
 from support import rig as rigs
 from support.objects import goosejob
 
-NODE = {"node", "containerd", "kubelet", "kube-proxy", "coredns", "kube-scheduler", "worker-jobs"}
+NODE = {"node", "containerd", "kubelet", "kube-proxy", "coredns", "kube-scheduler"}
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +44,8 @@ def kubectl(home: Path, *arguments: str, text: str = "") -> str:
     return subprocess.run(argv, input=text, capture_output=True, text=True, check=True).stdout
 
 
-def test_a_goosejob_of_the_pool_jobs_runs_in_a_pod(home: Path) -> None:
-    job = goosejob("in-a-pod", "stub: answer hello from a pod", execution={"pool": "jobs"})
+def test_a_goosejob_runs_in_a_pod(home: Path) -> None:
+    job = goosejob("in-a-pod", "stub: answer hello from a pod")
     kubectl(home, "apply", "-f", "-", text=json.dumps(job))
     kubectl(home, "wait", "goosejob/in-a-pod", "--for=jsonpath={.status.completionTime}", "--timeout=60s")
     status = json.loads(kubectl(home, "get", "goosejob", "in-a-pod", "-o", "json"))["status"]

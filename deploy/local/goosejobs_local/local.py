@@ -20,6 +20,7 @@ from goosejobs_local.resolve import Resolved, Resolver
 
 BINARIES = (*platform.SERVERS, "goose")
 _GRACE_SECONDS = 10.0
+_TEXT_LOGS = {"GOOSEJOBS_LOG_FORMAT": "text"}
 EXAMPLES = Path(__file__).parent / "examples"
 
 
@@ -92,8 +93,6 @@ def start(home: Path, *, ui: bool, node: bool = False, report: Report, resolver:
     built.state.ui = built.temporal.ui_url if ui else ""
     try:
         more = _sides(built, binaries["goose"], model)
-        if options:
-            more.append(_job_pool(built, model, binaries["goose"].version if options.images else ""))
         built.up(more, report)
     except BaseException as error:
         with undisturbed():
@@ -139,21 +138,23 @@ def undisturbed() -> Iterator[None]:
 def _sides(built: Platform, goose: Resolved, model: Model) -> list[Part]:
     stub = sides.model(built.port("model"), built.address)
     to = sides.connection(built.kubeconfig, built.temporal.address)
-    text_logs = {"GOOSEJOBS_LOG_FORMAT": "text"}
     recipes = built.home / "recipes"
     recipes.mkdir(parents=True, exist_ok=True)
-    operator = sides.operator(built.port("operator"), to, **text_logs)
-    worker = sides.worker(
-        built.port("worker"),
-        to,
-        goose=sides.reachable(goose.path, built.home / "bin"),
-        data=built.home / "worker",
-        recipes=recipes,
-        # `down` removes the runs with everything else: there is nothing to wait for.
-        GOOSEJOBS_DRAIN_SECONDS="0",
-        **text_logs,
-        **(sides.stub_provider(stub.address) if model.stub else {}),
-    )
+    operator = sides.operator(built.port("operator"), to, **_TEXT_LOGS)
+    if built.node:
+        worker = _job_worker(built, to, recipes, goose.version, model)
+    else:
+        worker = sides.worker(
+            built.port("worker"),
+            to,
+            goose=sides.reachable(goose.path, built.home / "bin"),
+            data=built.home / "worker",
+            recipes=recipes,
+            # `down` removes the runs with everything else: there is nothing to wait for.
+            GOOSEJOBS_DRAIN_SECONDS="0",
+            **_TEXT_LOGS,
+            **(sides.stub_provider(stub.address) if model.stub else {}),
+        )
     wanted = [*([stub] if model.stub else []), _kept(operator), _kept(worker)]
     if not model.stub:
         built.drop("model")
@@ -171,18 +172,17 @@ def _node_options(goose: Resolved, model: Model, report: Report) -> NodeOptions:
     return NodeOptions(tools, images=images, outside=not (model.stub and images))
 
 
-def _job_pool(built: Platform, model: Model, version: str) -> Part:
-    """A second worker, whose gooses run in pods; with our image of this version of goose, or with its own."""
+def _job_worker(built: Platform, to: Mapping[str, str], recipes: Path, version: str, model: Model) -> Part:
+    """A worker whose gooses run in pods."""
     provider = {name: os.environ[name] for name in ("GOOSE_PROVIDER", "GOOSE_MODEL") if os.environ.get(name)}
     if model.stub:
         provider = sides.stub_provider(f"http://{built.address}:{built.port('model')}")
+    ours = built.node and nodes.GOOSE_IMAGE_STEP in built.node.images
     template = built.home / "pool.yaml"
     state.write_whole(
-        template, sides.job_template(baseimage.goose_reference(version) if version else "", provider)
+        template, sides.job_template(baseimage.goose_reference(version) if ours else "", provider)
     )
-    to = sides.connection(built.kubeconfig, built.temporal.address)
-    worker = sides.job_worker(built.port("worker-jobs"), to, template, GOOSEJOBS_LOG_FORMAT="text")
-    return _kept(worker)
+    return sides.job_worker(built.port("worker"), to, template=template, recipes=recipes, **_TEXT_LOGS)
 
 
 def _kept(part: Part) -> Part:

@@ -29,7 +29,7 @@ def is_up(console: Console, built: Platform) -> None:
         "Temporal": f"{recorded['temporal'].version} at {recorded['temporal'].address}",
         "Temporal's pages": built.state.ui,
         "operator": f"serves all namespaces; metrics at http://{recorded['operator'].address}/metrics",
-        "worker": "pool default, mode Process" + ("; pool jobs, mode Job" if built.network else ""),
+        "worker": f"pool default, mode {'Job: each run in a pod' if built.network else 'Process'}",
         "model": built.state.model,
         "data": str(built.home),
     }

@@ -12,10 +12,7 @@ from goosejobs_local import node, temporal
 from goosejobs_local.parts import Part
 
 STUB_MODEL = "stub"
-JOB_POOL = "jobs"
-"""The pool whose gooses run in pods."""
-
-PROVIDER_SECRET = "goosejobs-model"  # noqa: S105 -- a name
+PROVIDER_SECRET = "goose-provider"  # noqa: S105 -- a name
 """The Secret, in a GooseJob's own namespace, with what its model provider wants to see."""
 
 
@@ -91,25 +88,28 @@ def worker(
     )
 
 
-def job_worker(port: int, connection: Mapping[str, str], template: Path, **env: str) -> Part:
-    """A worker in Job mode, of the pool JOB_POOL.
+def job_worker(
+    port: int, connection: Mapping[str, str], *, template: Path, recipes: Path, **env: str
+) -> Part:
+    """A worker in Job mode.
 
     Args:
         port: Of /healthz, /readyz and /metrics.
         connection: See `connection`.
         template: What all its pods have in common.
+        recipes: The pool's recipe folder.
         env: Further environment variables.
     """
     return Part(
-        name="worker-jobs",
+        name="worker",
         argv=(sys.executable, "-m", "goosejobs_worker"),
         env={
             **connection,
             "GOOSEJOBS_HEALTH_ADDRESS": f"127.0.0.1:{port}",
             "GOOSEJOBS_MODE": "Job",
-            "GOOSEJOBS_POOL": JOB_POOL,
             "GOOSEJOBS_NAMESPACES": "*",
             "GOOSEJOBS_POOL_TEMPLATE": str(template),
+            "GOOSEJOBS_RECIPE_DIR": str(recipes),
             **env,
         },
         inherit=True,
@@ -121,7 +121,7 @@ def job_worker(port: int, connection: Mapping[str, str], template: Path, **env: 
 
 
 def job_template(image: str, provider: Mapping[str, str]) -> str:
-    """The file with what all pods of JOB_POOL have in common.
+    """The file with what all pods of a worker in Job mode have in common.
 
     Args:
         image: With goose in it; empty for goose's own.
