@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+import platform
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -62,13 +64,13 @@ def base_layer(report: Report = silent, environ: Mapping[str, str] = os.environ)
     """
     folder = cache_directory(environ) / "images"
     folder.mkdir(parents=True, exist_ok=True)
-    source, codename = _source()
+    codename = _codename()
     key = hashlib.sha256(repr((codename, _INCLUDE, _EXCLUDE)).encode()).hexdigest()[:12]
     target = folder / f"base-{codename}-{key}.tar"
     with FileLock(folder / "lock"):
         if not target.exists():
             report(Progress("base-image", f"making a Debian {codename} for images"))
-            _bootstrap(source, codename, target)
+            _bootstrap(codename, target)
             report(Progress("base-image", f"made a Debian {codename} for images", finished=True))
     return target
 
@@ -81,9 +83,10 @@ def _pack(binary: Resolved, base: Path, target: Path) -> None:
         images.archive(goose_reference(binary.version), [base, layer], settings, target)
 
 
-def _bootstrap(source: str, codename: str, target: Path) -> None:
+def _bootstrap(codename: str, target: Path) -> None:
     if os.geteuid() != 0:
         raise NotDebian("making a Debian for images needs root: `goosejobs build --all` as root, once")
+    source = _source(codename)
     tools = debian.packages(["debootstrap"])
     program = tools.which("debootstrap")
     if program is None:
@@ -103,8 +106,17 @@ def _bootstrap(source: str, codename: str, target: Path) -> None:
         part.replace(target)
 
 
-def _source() -> tuple[str, str]:
-    """Where this machine gets Debian's main packages, and its release."""
+def _codename() -> str:
+    """This machine's release of Debian."""
+    release = platform.freedesktop_os_release() if sys.platform == "linux" else {}
+    codename = release.get("VERSION_CODENAME", "") if release.get("ID") == "debian" else ""
+    if not codename:
+        raise NotDebian("images are made from Debian's packages, and this machine runs another system")
+    return codename
+
+
+def _source(codename: str) -> str:
+    """Where this machine gets the main packages of its release."""
     argv = ["apt-get", "indextargets", "--format", "$(CREATED_BY) $(COMPONENT) $(REPO_URI) $(CODENAME)"]
     try:
         text = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
@@ -112,9 +124,9 @@ def _source() -> tuple[str, str]:
         raise NotDebian("there is no apt here that knows where Debian's packages are") from error
     for line in text.splitlines():
         fields = line.split()
-        if len(fields) == 4 and fields[:2] == ["Packages", "main"] and "-" not in fields[3]:
-            return fields[2], fields[3]
-    raise NotDebian("apt knows no source of Debian's main packages")
+        if len(fields) == 4 and fields[:2] == ["Packages", "main"] and fields[3] == codename:
+            return fields[2]
+    raise NotDebian(f"apt knows no source of Debian {codename}'s main packages")
 
 
 def _run(argv: list[str], env: Mapping[str, str], what: str) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import yaml
@@ -110,7 +111,7 @@ class Node:
         for user in CLIENTS:
             text = self.control_plane.kubeconfig_of(user, HOME / "pki")
             write_whole(self.folder / f"{_file(user)}.kubeconfig", text)
-        for name, text in self._configurations().items():
+        for name, text in self._configurations.items():
             write_whole(self.folder / name, text)
         self._write_pause()
 
@@ -160,7 +161,7 @@ class Node:
             env=self.tools.environment(os.environ),
             probes=(f"http://{self.network.node}:{nodeconfig.CONTAINERD_METRICS}/v1/metrics",),
             umask=_UMASK,
-            stamp=self._configurations()["containerd.toml"],
+            stamp=self._configurations["containerd.toml"],
             address=self.network.node,
         )
 
@@ -181,7 +182,7 @@ class Node:
             probes=(f"https://{self.network.node}:10250/healthz", self._api(f"/api/v1/nodes/{NAME}")),
             after=("containerd", "kube-apiserver"),
             umask=_UMASK,
-            stamp=self._configurations()["kubelet.yaml"],
+            stamp=self._configurations["kubelet.yaml"],
             version=self.versions["kubelet"],
             address=f"{self.network.node}:10250",
         )
@@ -194,7 +195,7 @@ class Node:
             env=self.tools.environment(os.environ),
             probes=(f"http://{self.network.node}:{nodeconfig.PROXY_HEALTH}/livez",),
             after=("kube-apiserver",),
-            stamp=self._configurations()["kube-proxy.yaml"],
+            stamp=self._configurations["kube-proxy.yaml"],
             version=self.versions["kube-proxy"],
             address=self.network.node,
         )
@@ -205,7 +206,7 @@ class Node:
             argv=(*inside, str(self.binaries["coredns"]), "-conf", str(_FOLDER / "Corefile")),
             probes=(f"http://{self.network.node}:{nodeconfig.DNS_READY}/ready",),
             after=("kube-apiserver",),
-            stamp=self._configurations()["Corefile"],
+            stamp=self._configurations["Corefile"],
             version=self.versions["coredns"],
             address=f"{self.network.node}:53",
         )
@@ -232,6 +233,7 @@ class Node:
             address=f"{self.network.node}:{nodeconfig.SCHEDULER}",
         )
 
+    @cached_property
     def _configurations(self) -> dict[str, str]:
         """The parts' configuration files, by their names in `folder`."""
         address, seen = self.network, _FOLDER
