@@ -1,12 +1,24 @@
-"""The variables of Process mode are those that a real kubelet gives to a pod."""
+"""Variables of runs where pods really run."""
 
 import base64
+import hashlib
+import uuid
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+import pytest
+from temporalio.client import Client
 
 from goosejobs.model.execution import Execution
 from goosejobs_worker.environment import Absence, Kind, Source, resolve, sources
-from support import pods
-from support.objects import Kubectl
+from support import job_pool, pods
+from support.objects import Kubectl, apply, ended, goosejob, recipe
+from support.rig import Handle, Rig
+from support.stored import told
+
+Eventually = Callable[..., Any]
+Start = Callable[..., Handle]
 
 SETTINGS = {"A": "from the map", "BOTH": "map", "log.level-x": "debug", "1st": "digit", "REF": "$(A)"}
 MAIL = {
@@ -45,7 +57,9 @@ EXECUTION: dict[str, Any] = {
 }
 
 
-def test_a_pod_has_the_same_variables(kubectl: Kubectl, namespace: str, goose_image: str) -> None:
+def test_a_process_has_the_variables_that_a_pod_has(
+    kubectl: Kubectl, namespace: str, goose_image: str
+) -> None:
     config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": SETTINGS}
     encoded = {name: base64.b64encode(value).decode() for name, value in MAIL.items()}
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "mail"}, "data": encoded}
@@ -64,3 +78,43 @@ def test_a_pod_has_the_same_variables(kubectl: Kubectl, namespace: str, goose_im
     assert {name: seen.get(name) for name in ours} == ours
     assert {"MISSING", "G_x"} & (set(seen) | set(ours)) == set()
     assert len(ours) == 2 * len(SETTINGS) + len(MAIL) - 1 + 8  # A and BOTH come twice, word and A once more
+
+
+@pytest.mark.usefixtures("operator")
+async def test_a_secret_reaches_a_pod_by_reference_alone(
+    node: Rig,
+    kubectl: Kubectl,
+    eventually: Eventually,
+    namespace: str,
+    goose_image: str,
+    start_worker: Start,
+    pool: str,
+    tmp_path: Path,
+) -> None:
+    marker = f"mark-{uuid.uuid4().hex}"
+    template = job_pool.write_template(tmp_path / "template.yaml", goose_image, node.model_address)
+    worker = start_worker(pool=pool, GOOSEJOBS_LOG_LEVEL="DEBUG", **job_pool.environment(template))
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "mail"},
+        "stringData": {"word": marker},
+    }
+    variables = {
+        "env": [{"name": "WORD", **key("secret", "mail", "word")}],
+        "envFrom": [{"secretRef": {"name": "mail"}}],
+    }
+    job = goosejob("refers", execution={"pool": pool, **variables})
+    prompt = "stub: shell printenv WORD | sha256sum; printenv word | sha256sum"
+    job["spec"]["recipe"]["inline"] = recipe(prompt, extensions=job_pool.TOOLS)
+    apply(kubectl, namespace, secret)
+    apply(kubectl, namespace, job)
+    run = await ended(kubectl, eventually, namespace, "refers")
+    digest = hashlib.sha256(f"{marker}\n".encode()).hexdigest()
+    assert run["result"].count(digest) == 2, run
+    objects = kubectl("get", "-n", namespace, "gj,jobs,pods,events", "-o", "yaml").stdout
+    assert "secretKeyRef" in objects
+    temporal = await told(await Client.connect(node.temporal_address))
+    assert namespace.encode() in temporal
+    assert marker not in objects + worker.log
+    assert marker.encode() not in temporal
