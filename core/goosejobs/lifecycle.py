@@ -83,20 +83,34 @@ def phase(obj: GooseJobObject, status: GooseJobStatus) -> Phase:
         (Phase.TERMINATING, bool(obj["metadata"].get("deletionTimestamp"))),
         (Phase.INVALID, is_true(status, "Stalled")),
         (Phase.RUNNING, bool(status.active)),
-        (Phase.COMPLETED, status.completion_time is not None),
+        (Phase.COMPLETED, status.completion_time is not None or _is_completed(status)),
         (Phase.PAUSED, is_true(status, "Suspended")),
         (Phase.ACTIVE, is_true(status, "Ready")),
     )
     return next((name for name, holds in candidates if holds), Phase.PENDING)
 
 
-def next_schedule_time(obj: GooseJobObject, now: datetime) -> str:
-    """When the schedule fires next, in RFC 3339; empty when it does not, or cannot be told from the spec."""
+def next_schedule_time(obj: GooseJobObject, status: GooseJobStatus, now: datetime) -> str:
+    """When a run is due next, in RFC 3339; empty when none is, or when that cannot be told from the spec.
+
+    Args:
+        obj: The GooseJob.
+        status: The status about to be written: while it says Suspended, nothing is due.
+        now: The time.
+    """
     spec = read_spec(obj)
     if spec is None or spec.suspend or not spec.cron_expressions or obj["metadata"].get("deletionTimestamp"):
         return ""
+    if is_true(status, "Suspended"):
+        return ""
     try:
-        times = cron.upcoming(cron.parse(spec.cron_expressions, spec.zone), now, 1)
+        times = cron.upcoming(cron.of_spec(spec), now, 1)
     except cron.CronError:
         return ""
     return rfc3339(times[0]) if times else ""
+
+
+def _is_completed(status: GooseJobStatus) -> bool:
+    return any(
+        c.type == "Ready" and c.status == "True" and c.reason == "Completed" for c in status.conditions
+    )

@@ -208,5 +208,5 @@ def _last_run_condition(obj: GooseJobObject, status: GooseJobStatus, record: Run
 def _owned(obj: GooseJobObject, status: GooseJobStatus, now: datetime) -> dict[str, Any] | None:
     """Everything that the worker's manager owns, as JSON; None when it is what the object has."""
     status.phase = phase(obj, status)
-    status.next_schedule_time = next_schedule_time(obj, now)
+    status.next_schedule_time = next_schedule_time(obj, status, now)
     return _SHARE.to_write(obj, status)

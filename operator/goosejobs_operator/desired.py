@@ -1,6 +1,7 @@
 """What a GooseJob's spec asks for, or why it cannot be done. Pure."""
 
 from collections.abc import Collection
+from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 from temporalio.client import ScheduleSpec
@@ -69,7 +70,7 @@ def times(spec: GooseJobSpec) -> ScheduleSpec:
         Refused: An expression or the zone cannot be served.
     """
     try:
-        return cron.parse(spec.cron_expressions, spec.zone).schedule_spec()
+        wanted = cron.of_spec(spec).schedule_spec()
     except cron.InvalidTimeZone as error:
         raise refusal(StalledReason.INVALID_TIME_ZONE, "spec.timeZone", error.message) from error
     except cron.CronError as error:
@@ -77,6 +78,13 @@ def times(spec: GooseJobSpec) -> ScheduleSpec:
         reason = StalledReason.NEVER_FIRES if never else StalledReason.INVALID_SCHEDULE
         path = "spec.schedule" if spec.schedule is not None else f"spec.schedules[{error.index}]"
         raise refusal(reason, path, error.message) from error
+    wanted.jitter = timedelta(seconds=spec.jitter_seconds) if spec.jitter_seconds else None
+    return wanted
+
+
+def is_over(spec: GooseJobSpec, now: datetime) -> bool:
+    """Whether nothing will be due any more, because of `spec.endTime`; the rest of the spec is sound."""
+    return spec.end_time is not None and not cron.upcoming(cron.of_spec(spec), now, 1)
 
 
 def ensure_served(execution: Execution, namespace: str, offers: Collection[Offer | None] | None) -> None:

@@ -50,6 +50,7 @@ class Observation:
         waiting: Why the recipe cannot be read yet; empty when it can.
         request: The argument of its runs; None when it is refused, or when no run will start any more.
         wanted: When its runs start; None for `runOnce`.
+        over: Nothing will be due any more.
         schedule: The schedule that exists.
         target: The whole schedule as it should be, given the one that exists.
         once: The workflow of the one run, with `runOnce`.
@@ -67,6 +68,7 @@ class Observation:
     waiting: str = ""
     request: RunRequest | None = None
     wanted: WantedSchedule | None = None
+    over: bool = False
     schedule: Described | None = None
     target: Schedule | None = None
     once: RunState | None = None
@@ -192,7 +194,8 @@ class Observer:
             catch_up=timedelta(seconds=spec.starting_deadline_seconds),
         )
         target = await self._temporal.wanted(wanted, seen.schedule)
-        return replace(seen, request=request, wanted=wanted, target=target)
+        over = desired.is_over(spec, seen.now)
+        return replace(seen, request=request, wanted=wanted, over=over, target=target)
 
     async def _once(self, seen: Observation, spec: GooseJobSpec) -> Observation:
         if seen.completed:

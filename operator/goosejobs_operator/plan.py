@@ -121,7 +121,10 @@ def _run_once(seen: Observation) -> list[Step]:
 def _keep_schedule(seen: Observation) -> list[Step]:
     """Bad input changes nothing and loses nothing: then there is no target but, perhaps, a pause."""
     if seen.schedule is None:
-        return [*_finalizer(seen), CreateSchedule(seen.wanted)] if seen.wanted else []
+        # Temporal deletes a schedule some days after its last run: that one is not to come back.
+        if seen.wanted is None or seen.over:
+            return []
+        return [*_finalizer(seen), CreateSchedule(seen.wanted)]
     if seen.target is None:
         return []
     parts = differences(seen.schedule.schedule, seen.target)

@@ -99,6 +99,9 @@ def _readiness(seen: Observation, suspended: Said) -> list[Said]:
                 "Its one run has started; changes of the spec do not reach it.",
             )
         ]
+    if seen.over:
+        message = "spec.endTime has passed: nothing is due any more."
+        return [Said("Ready", "True", ReadyReason.COMPLETED, message)]
     if suspended.status == "True":
         return [Said("Ready", "True", ReadyReason.SUSPENDED, suspended.message)]
     return [Said("Ready", "True", ReadyReason.SCHEDULED, "Temporal starts its runs when they are due.")]
@@ -150,7 +153,7 @@ def _note_facts(status: GooseJobStatus, seen: Observation) -> None:
     status.observed_generation = seen.generation
     if seen.spec:
         status.display_schedule = _display(seen.spec)
-        missing = seen.schedule is None and (seen.refused or seen.waiting)
+        missing = seen.schedule is None and (seen.refused or seen.waiting or seen.over)
         status.schedule_id = None if missing else _temporal_id(seen, seen.spec)
     applied = seen.schedule.request if seen.schedule else None
     runs = seen.request or applied
@@ -195,7 +198,6 @@ def _conditions(obj: Object, status: GooseJobStatus, said: list[Said], now: date
 
 def _owned(obj: Object, status: GooseJobStatus, now: datetime) -> dict[str, Any] | None:
     status.phase = phase(obj, status)
-    paused = any(c.type == "Suspended" and c.status == "True" for c in status.conditions)
-    fires = status.schedule_id is not None and not paused
-    status.next_schedule_time = next_schedule_time(obj, now) if fires else ""
+    fires = status.schedule_id is not None
+    status.next_schedule_time = next_schedule_time(obj, status, now) if fires else ""
     return _SHARE.to_write(obj, status)

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -14,6 +14,7 @@ from temporalio.api.workflowservice.v1 import ListScheduleMatchingTimesRequest
 from temporalio.client import Client, Schedule, ScheduleActionStartWorkflow, ScheduleHandle, ScheduleState
 
 from goosejobs import cron
+from goosejobs.model.spec import GooseJobSpec, Recipe
 
 MOST = 1000
 """Times that the server lists at once."""
@@ -108,15 +109,15 @@ async def listed(client: Client, handle: ScheduleHandle, start: datetime, end: d
     return [moment.ToDatetime(UTC) for moment in answer.start_time]
 
 
-async def compare(client: Client, expressions: Sequence[str], zone: str) -> int:
+async def compare(client: Client, timetable: cron.Timetable) -> int:
     """How many times were compared."""
     compared = 0
-    timetable = cron.parse(expressions, zone)
+    zone = timetable.zone
     async with scheduled(client, timetable) as handle:
         for start, end in spans(ZoneInfo(zone)):
             server = await listed(client, handle, start, end)
             ours = [moment for moment in cron.upcoming(timetable, start, len(server) + 1) if moment <= end]
-            assert ours[:MOST] == server, f"{expressions} in {zone} after {start}"
+            assert ours[:MOST] == server, f"{timetable} after {start}"
             compared += len(server)
     return compared
 
@@ -130,8 +131,31 @@ async def test_upcoming_is_what_the_server_fires(zone: str, temporal_address: st
         *([drawn(chance)] for _ in range(8)),
         *([drawn(chance), drawn(chance)] for _ in range(4)),
     ]
-    compared = await asyncio.gather(*(compare(client, case, zone) for case in cases))
+    compared = await asyncio.gather(*(compare(client, cron.parse(case, zone)) for case in cases))
     assert sum(compared) > 10 * MOST
+
+
+@pytest.mark.parametrize("zone", ZONES)
+async def test_upcoming_keeps_to_days_off_start_and_end_as_the_server_does(
+    zone: str, temporal_address: str
+) -> None:
+    client = await Client.connect(temporal_address)
+    chance = random.Random(f"{SEED} days off {zone}")  # noqa: S311 - the same dates in every run
+    near = {(change + timedelta(days=days)).date() for change in changes(ZoneInfo(zone)) for days in (-1, 0)}
+    dates = sorted({*near, *(BEGIN.date() + timedelta(days=chance.randrange(730)) for _ in range(60))})
+    specs = [
+        GooseJobSpec(
+            schedules=case,
+            time_zone=zone,
+            skip_dates=dates,
+            start_time=BEGIN + timedelta(days=40, seconds=chance.randrange(86400), milliseconds=500),
+            end_time=chance.choice([None, END - timedelta(days=60, seconds=chance.randrange(86400))]),
+            recipe=Recipe(path="r.yaml"),
+        )
+        for case in (*TABLE, [drawn(chance)], [drawn(chance), drawn(chance)])
+    ]
+    compared = await asyncio.gather(*(compare(client, cron.of_spec(spec)) for spec in specs))
+    assert sum(compared) > 5 * MOST
 
 
 async def test_the_server_keeps_the_spec_as_it_was_sent(temporal_address: str) -> None:

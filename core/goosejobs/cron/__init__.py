@@ -5,6 +5,9 @@ with names, ranges, steps, lists, and `?` for `*`; or it is a macro (`@hourly`, 
 and a Go duration. Where both days are restricted, either is enough. 7 is Sunday, as 0 is. A time that
 several expressions name is due once.
 
+On `spec.skipDates`, days of `spec.timeZone`, nothing is due, nor before `spec.startTime` or after
+`spec.endTime`; what is due at these very moments is.
+
 `@every 7m` is due at the multiples of seven minutes since 1970-01-01 00:00 UTC, not since the GooseJob's
 creation.
 
@@ -27,6 +30,6 @@ To be due exactly once a day, name an hour that no change touches, such as 04:00
 
 from goosejobs.cron.errors import CronError, InvalidTimeZone, NeverFires
 from goosejobs.cron.matcher import upcoming
-from goosejobs.cron.timetable import Timetable, parse
+from goosejobs.cron.timetable import Timetable, of_spec, parse
 
-__all__ = ["CronError", "InvalidTimeZone", "NeverFires", "Timetable", "parse", "upcoming"]
+__all__ = ["CronError", "InvalidTimeZone", "NeverFires", "Timetable", "of_spec", "parse", "upcoming"]

@@ -50,13 +50,23 @@ def _moments(timetable: Timetable, after: int) -> Iterator[int]:
     """Each time is searched from the one before it, in all calendars, as the server does."""
     zone = zoneinfo.ZoneInfo(timetable.zone)
     after = max(after, -1)  # the server starts at the epoch
+    end = END
+    if timetable.start is not None:
+        after = max(after, -((_EPOCH - timetable.start) // timedelta(seconds=1)) - 1)
+    if timetable.end is not None:
+        end = min(end, (timetable.end - _EPOCH) // timedelta(seconds=1) + 1)
     while True:
         found = [_next_of_interval(interval, after) for interval in timetable.intervals]
         found += [_next_of_calendar(calendar, zone, after) for calendar in timetable.calendars]
         after = min(found)
-        if after >= END:
+        if after >= end:
             return
-        if not any(_covers(calendar, zone, after) for calendar in timetable.skip):
+        if (
+            timetable.skip_dates
+            and (today := datetime.fromtimestamp(after, zone).date()) in timetable.skip_dates
+        ):
+            after = max(after, zones.moment_of(zone, _start_of(today + timedelta(days=1))) - 1)
+        elif not any(_covers(calendar, zone, after) for calendar in timetable.skip):
             yield after
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from itertools import pairwise
+from itertools import groupby, pairwise
 from math import gcd
 from typing import Final
 
@@ -12,6 +12,7 @@ from temporalio.client import ScheduleCalendarSpec, ScheduleIntervalSpec, Schedu
 
 from goosejobs.cron import syntax, zones
 from goosejobs.cron.errors import CronError, NeverFires
+from goosejobs.model.spec import GooseJobSpec
 
 LAST_YEAR: Final = 2100
 """Temporal's matcher looks no further."""
@@ -23,6 +24,7 @@ _MONTH_LENGTHS: Final = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _COMMENT_LIMIT: Final = 200
 """Temporal refuses longer comments."""
 _SKIP_COMMENT: Final = "not named by the schedule"
+_DAY_OFF_COMMENT: Final = "spec.skipDates"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +66,27 @@ class Timetable:
         intervals: Of `@every`, and of the expressions that name minutes only.
         skip: Where clocks change, times that nothing names: Temporal's matcher may fire on some of them too,
             an hour or a day late, on the days of a change.
+        skip_dates: Days of the zone on which nothing is due.
+        start: Nothing is due before.
+        end: Nothing is due after.
     """
 
     zone: str
     calendars: tuple[Calendar, ...]
     intervals: tuple[Interval, ...]
     skip: tuple[Calendar, ...] = ()
+    skip_dates: frozenset[date] = frozenset()
+    start: datetime | None = None
+    end: datetime | None = None
 
     def schedule_spec(self) -> ScheduleSpec:
-        """A new spec for a Temporal schedule, whole but for jitter, start and end."""
+        """A new spec for a Temporal schedule, whole but for jitter."""
         return ScheduleSpec(
             calendars=[_calendar_spec(calendar) for calendar in self.calendars],
             intervals=[_interval_spec(interval) for interval in self.intervals],
-            skip=[_calendar_spec(calendar) for calendar in self.skip],
+            skip=[*(_calendar_spec(calendar) for calendar in self.skip), *_days_off(self.skip_dates)],
+            start_at=self.start,
+            end_at=self.end,
             time_zone_name=self.zone,
         )
 
@@ -97,6 +107,18 @@ def parse(expressions: Sequence[str], zone: str = "UTC") -> Timetable:
         CronError: An expression cannot be read. `index` says which one.
     """
     return _parse(tuple(expressions), zone)
+
+
+def of_spec(spec: GooseJobSpec) -> Timetable:
+    """All that a GooseJob says about when it is due, jitter apart.
+
+    Raises:
+        CronError: As `parse`.
+    """
+    timetable = parse(spec.cron_expressions, spec.zone)
+    if not spec.skip_dates and spec.start_time is None and spec.end_time is None:
+        return timetable
+    return replace(timetable, skip_dates=frozenset(spec.skip_dates), start=spec.start_time, end=spec.end_time)
 
 
 @lru_cache(maxsize=8192)
@@ -218,6 +240,20 @@ def _calendar_spec(calendar: Calendar) -> ScheduleCalendarSpec:
         day_of_week=_ranges(calendar.weekdays),
         comment=calendar.comment,
     )
+
+
+def _days_off(dates: Iterable[date]) -> Iterator[ScheduleCalendarSpec]:
+    """Whole days, those of one month together."""
+    for (year, month), days in groupby(sorted(dates), key=lambda day: (day.year, day.month)):
+        yield ScheduleCalendarSpec(
+            second=[ScheduleRange(0, 59)],
+            minute=[ScheduleRange(0, 59)],
+            hour=[ScheduleRange(0, 23)],
+            day_of_month=_ranges([day.day for day in days]),
+            month=[ScheduleRange(month)],
+            year=[ScheduleRange(year)],
+            comment=_DAY_OFF_COMMENT,
+        )
 
 
 def _interval_spec(interval: Interval) -> ScheduleIntervalSpec:

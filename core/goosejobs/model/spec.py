@@ -1,9 +1,10 @@
 """`GooseJob.spec`, as people write it. The contract is crds/goosejobs.yaml; tests hold the two together."""
 
+from datetime import date
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from goosejobs.model.execution import Execution
 from goosejobs.model.part import Part
@@ -103,6 +104,10 @@ class GooseJobSpec(Part):
     )
     run_once: bool | None = None
     time_zone: str | None = Field(default=None, min_length=1, max_length=64)
+    start_time: AwareDatetime | None = None
+    end_time: AwareDatetime | None = None
+    jitter_seconds: Seconds | None = Field(default=None, ge=0, le=86400)
+    skip_dates: list[date] = Field(default_factory=list, max_length=366)
     suspend: bool = False
     starting_deadline_seconds: Seconds = Field(default=300, ge=10, le=31536000)
     concurrency_policy: ConcurrencyPolicy = ConcurrencyPolicy.FORBID

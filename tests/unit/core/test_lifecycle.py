@@ -32,6 +32,20 @@ def test_the_phase_is_the_most_pressing_word_that_is_true(status: dict[str, Any]
     assert phase(obj, read_status(obj)) == word
 
 
+def test_what_has_ended_for_good_is_completed() -> None:
+    obj = {"metadata": {}, "status": {"conditions": [{**condition("Ready"), "reason": "Completed"}]}}
+    assert phase(obj, read_status(obj)) == "Completed"
+
+
+def test_while_it_is_suspended_nothing_is_due_whoever_paused_it() -> None:
+    obj = {
+        "metadata": {},
+        "spec": {"recipe": {"path": "r.yaml"}, "schedule": "@daily"},
+        "status": {"conditions": [condition("Suspended")]},
+    }
+    assert next_schedule_time(obj, read_status(obj), NOW) == ""
+
+
 def test_a_deleted_object_is_terminating_whatever_else_it_is() -> None:
     obj = {"metadata": {"deletionTimestamp": "2026-11-21T08:00:00Z"}, "status": {"active": [ACTIVE_RUN]}}
     assert phase(obj, read_status(obj)) == "Terminating"
@@ -43,6 +57,11 @@ def test_a_deleted_object_is_terminating_whatever_else_it_is() -> None:
         ({"schedule": "0 9 * * *"}, "2026-11-21T09:00:00Z"),
         ({"schedule": "0 9 * * *", "timeZone": "Europe/Paris"}, "2026-11-22T08:00:00Z"),
         ({"schedules": ["0 12 * * *", "0 10 * * *"]}, "2026-11-21T10:00:00Z"),
+        ({"schedule": "0 9 * * *", "skipDates": ["2026-11-21", "2026-11-22"]}, "2026-11-23T09:00:00Z"),
+        ({"schedule": "0 9 * * *", "startTime": "2026-12-01T09:00:00Z"}, "2026-12-01T09:00:00Z"),
+        ({"schedule": "0 9 * * *", "startTime": "2026-12-01T09:00:00.5Z"}, "2026-12-02T09:00:00Z"),
+        ({"schedule": "0 9 * * *", "endTime": "2026-11-21T09:00:00Z"}, "2026-11-21T09:00:00Z"),
+        ({"schedule": "0 9 * * *", "endTime": "2026-11-21T08:59:59Z"}, ""),
         ({"schedule": "0 9 * * *", "suspend": True}, ""),
         ({"runOnce": True}, ""),
         ({"schedule": "61 * * * *"}, ""),
@@ -51,4 +70,4 @@ def test_a_deleted_object_is_terminating_whatever_else_it_is() -> None:
 )
 def test_the_next_time_is_told_in_utc_or_is_empty(spec: dict[str, Any], time: str) -> None:
     obj = {"metadata": {}, "spec": {"recipe": {"path": "r.yaml"}, **spec}}
-    assert next_schedule_time(obj, NOW) == time
+    assert next_schedule_time(obj, read_status(obj), NOW) == time

@@ -41,8 +41,8 @@ def facts(path: str, schema: Schema, definitions: Schema) -> Iterator[tuple[str,
     yield from ((path, bound, schema[bound]) for bound in BOUNDS if bound in schema)
     if schema.get("default") not in (None, {}, []):
         yield path, "default", schema["default"]
-    if schema.get("format") == "date-time":
-        yield path, "format", "date-time"
+    if schema.get("format") in {"date", "date-time"}:
+        yield path, "format", schema["format"]
     if schema["type"] == "array":
         yield from facts(f"{path}[]", schema["items"], definitions)
     if isinstance(schema.get("additionalProperties"), dict):
