@@ -1,4 +1,7 @@
-"""examples/gitops: what Argo CD and Flux make of GooseJobs. That it is accepted, test_deploy.py shows."""
+"""examples/gitops: what Argo CD and Flux make of GooseJobs. That it is accepted, test_deploy.py shows.
+
+Argo CD's script is run over statuses that operator and worker really wrote, and Flux's own library is asked.
+"""
 
 import json
 import shutil
@@ -12,6 +15,7 @@ import pytest
 from goosejobs.model.reasons import ReadyReason
 from goosejobs_operator.status import derive_failing
 from support import argocd
+from support.kstatus import kstatus
 from support.objects import Kubectl, Object, apply, condition, ended, get, goosejob, is_true, last_run
 from support.rig import Handle
 
@@ -21,6 +25,17 @@ Start = Callable[..., Handle]
 pytestmark = pytest.mark.usefixtures("operator")
 
 EXAMPLES = Path(__file__).parents[2] / "examples/gitops"
+
+
+SAME = {"Healthy": "Current", "Progressing": "InProgress", "Degraded": "Failed"}
+"""The words of Argo CD, and of kstatus."""
+
+
+def judged(obj: Object) -> tuple[str, str]:
+    """Argo CD's status and message; kstatus is of the same opinion."""
+    status, message = argocd.health(obj)
+    assert kstatus(obj) == SAME[status], message
+    return status, message
 
 
 async def seen(
@@ -41,7 +56,7 @@ def test_a_goosejob_that_nobody_has_looked_at_is_progressing(kubectl: Kubectl, n
     made = kubectl("create", "-n", namespace, "-o", "json", "-f", "-", input=json.dumps(goosejob("new")))
     obj = json.loads(made.stdout)
     assert obj["status"]["observedGeneration"] == -1
-    assert argocd.health(obj)[0] == "Progressing"
+    assert judged(obj)[0] == "Progressing"
     del obj["status"]
     assert argocd.health(obj)[0] == "Progressing"
 
@@ -51,7 +66,7 @@ async def test_it_is_healthy_while_it_waits_for_its_time(
 ) -> None:
     apply(kubectl, namespace, goosejob("waits", schedule="@yearly"))
     obj = await seen(kubectl, eventually, namespace, "waits", lambda o: is_true(o, "Ready"))
-    assert argocd.health(obj) == ("Healthy", "Scheduled: Temporal starts its runs when they are due.")
+    assert judged(obj) == ("Healthy", "Scheduled: Temporal starts its runs when they are due.")
 
 
 async def test_it_is_healthy_while_it_is_suspended(
@@ -59,7 +74,7 @@ async def test_it_is_healthy_while_it_is_suspended(
 ) -> None:
     apply(kubectl, namespace, goosejob("rests", schedule="@yearly", suspend=True))
     obj = await seen(kubectl, eventually, namespace, "rests", lambda o: is_true(o, "Suspended"))
-    assert argocd.health(obj) == ("Healthy", "Suspended: spec.suspend is true: no new run starts.")
+    assert judged(obj) == ("Healthy", "Suspended: spec.suspend is true: no new run starts.")
 
 
 async def test_it_is_healthy_while_it_runs_and_after(
@@ -68,12 +83,12 @@ async def test_it_is_healthy_while_it_runs_and_after(
     start_worker(pool=pool)
     apply(kubectl, namespace, goosejob("runs", "stub: slow 3", execution={"pool": pool}))
     running = await seen(kubectl, eventually, namespace, "runs", lambda o: o["status"]["active"])
-    assert argocd.health(running)[0] in {"Healthy", "Progressing"}
+    assert judged(running)[0] in {"Healthy", "Progressing"}
     running = await seen(kubectl, eventually, namespace, "runs", lambda o: is_true(o, "Ready") or last_run(o))
-    assert argocd.health(running)[0] == "Healthy"
+    assert judged(running)[0] == "Healthy"
     await ended(kubectl, eventually, namespace, "runs")
     done = await seen(kubectl, eventually, namespace, "runs", lambda o: o["status"]["phase"] == "Completed")
-    assert argocd.health(done)[0] == "Healthy"
+    assert judged(done)[0] == "Healthy"
 
 
 async def test_a_run_that_failed_does_not_degrade_it(
@@ -90,7 +105,7 @@ async def test_a_run_that_failed_does_not_degrade_it(
     failed = condition(obj, "LastRunSucceeded")
     assert failed is not None
     assert failed["status"] == "False"
-    assert argocd.health(obj)[0] == "Healthy"
+    assert judged(obj)[0] == "Healthy"
 
 
 async def test_it_is_degraded_when_somebody_has_to_mend_it(
@@ -98,7 +113,7 @@ async def test_it_is_degraded_when_somebody_has_to_mend_it(
 ) -> None:
     apply(kubectl, namespace, goosejob("bad", schedule="61 * * * *"))
     obj = await seen(kubectl, eventually, namespace, "bad", lambda o: condition(o, "Stalled"))
-    status, message = argocd.health(obj)
+    status, message = judged(obj)
     assert status == "Degraded"
     assert message.startswith("InvalidSchedule: spec.schedule")
 
@@ -109,7 +124,7 @@ async def test_a_change_is_progressing_until_it_has_been_looked_at(
     apply(kubectl, namespace, goosejob("changes", schedule="@yearly"))
     obj = await seen(kubectl, eventually, namespace, "changes", lambda o: is_true(o, "Ready"))
     obj["metadata"]["generation"] += 1
-    assert argocd.health(obj)[0] == "Progressing"
+    assert judged(obj)[0] == "Progressing"
 
 
 def test_it_is_progressing_while_temporal_is_away() -> None:
@@ -118,7 +133,7 @@ def test_it_is_progressing_while_temporal_is_away() -> None:
     written = derive_failing(obj, ReadyReason.TEMPORAL_UNAVAILABLE, "no route", datetime.now(UTC))
     assert written is not None
     obj["status"] = json.loads(json.dumps(written))
-    assert argocd.health(obj) == ("Progressing", "TemporalUnavailable: no route")
+    assert judged(obj) == ("Progressing", "TemporalUnavailable: no route")
 
 
 async def test_a_bad_recipe_in_the_repository_fails_the_sync_and_a_good_one_mends_it(
@@ -130,7 +145,7 @@ async def test_a_bad_recipe_in_the_repository_fails_the_sync_and_a_good_one_mend
         kustomization.read_text().replace("namespace: team-a", f"namespace: {namespace}")
     )
     kubectl("apply", "-k", str(tmp_path / "jobs"))
-    await seen(kubectl, eventually, namespace, "weekly-report", lambda o: argocd.health(o)[0] == "Healthy")
+    await seen(kubectl, eventually, namespace, "weekly-report", lambda o: judged(o)[0] == "Healthy")
     before = await seen(kubectl, eventually, namespace, "triage", lambda o: is_true(o, "Ready"))
 
     good = recipe.read_text()
@@ -139,7 +154,7 @@ async def test_a_bad_recipe_in_the_repository_fails_the_sync_and_a_good_one_mend
     bad = get(kubectl, namespace, "triage")
     assert bad["metadata"]["generation"] == before["metadata"]["generation"] + 1
     bad = await seen(kubectl, eventually, namespace, "triage", lambda o: condition(o, "Stalled"))
-    assert argocd.health(bad)[0] == "Degraded"
+    assert judged(bad)[0] == "Degraded"
 
     recipe.write_text(good)
     kubectl("apply", "-k", str(tmp_path / "jobs"))
