@@ -32,17 +32,12 @@ RESTRICTED: dict[str, Any] = {
 
 @pytest.fixture(scope="session")
 def archive() -> Callable[[str], Archive]:
-    """Builds an image, once."""
+    """Gives an image by its name; all are built at once, of the same sources."""
     if reason := rigs.no_node():
         pytest.skip(reason)
-    built: dict[str, Archive] = {}
-
-    def build(name: str) -> Archive:
-        if name not in built:
-            built[name] = Archive(imagebuild.build([OURS[name]])[OURS[name]])
-        return built[name]
-
-    return build
+    built = imagebuild.build(OURS.values())
+    archives = {name: Archive(built[image]) for name, image in OURS.items()}
+    return archives.__getitem__
 
 
 Build = Callable[[str], Archive]
@@ -51,7 +46,7 @@ Build = Callable[[str], Archive]
 @pytest.mark.parametrize("name", OURS)
 def test_an_image_runs_as_a_numbered_user_and_without_a_shell(archive: Build, name: str) -> None:
     config = archive(name).config["config"]
-    assert config["User"] == "65532:65532"
+    assert config["User"] == ("1000:1000" if name == "goose" else "65532:65532")
     program = "goose" if name == "goose" else f"goosejobs-{OURS[name].name}"
     assert config["Entrypoint"] == [program]
     assert not config.get("Cmd")
@@ -168,7 +163,7 @@ def _member(tar: Path, name: str) -> bytes:
 @pytest.fixture(scope="module")
 def node_with_images(own_node: Rig, archive: Build) -> Rig:
     """A node that has them all, and nobody else's operator."""
-    for name in ("operator", "worker", "worker-slim"):
+    for name in OURS:
         own_node.import_image(archive(name).path)
     return own_node
 
@@ -261,54 +256,67 @@ def available(rig: Rig, namespace: str, name: str) -> None:
         pytest.fail(f"{name}: {waited.stderr}{logs.stdout}{logs.stderr}{pods.stdout}")
 
 
-def serving(rig: Rig, image: Image, *volumes: str, **env: str) -> dict[str, Any]:
-    """A pod of an operator or a worker, ready when it says so."""
-    probe = {"httpGet": {"path": "/readyz", "port": 8080}, "periodSeconds": 1}
-    mounts = [{"name": f"volume-{number}", "mountPath": path} for number, path in enumerate(volumes)]
+def serving(rig: Rig, image: Image, env: dict[str, str], mounts: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """A pod of an operator or a worker, ready when it says so; `mounts` are sources of volumes by path."""
+    volumes = [{"name": f"volume-{number}", **source} for number, source in enumerate(mounts.values())]
     main = container(
         image,
         env={"TEMPORAL_ADDRESS": rig.temporal_address, **env},
-        readinessProbe=probe,
-        volumeMounts=mounts,
+        readinessProbe={"httpGet": {"path": "/readyz", "port": 8080}, "periodSeconds": 1},
+        volumeMounts=[
+            {"name": volume["name"], "mountPath": path} for volume, path in zip(volumes, mounts, strict=True)
+        ],
     )
-    return pod_spec(main, volumes=[{"name": mount["name"], "emptyDir": {}} for mount in mounts])
+    return pod_spec(main, volumes=volumes)
+
+
+OPERATING = ("goosejobs-system", "goosejobs-operator")
+JOBS = ("default", "goosejobs-worker-job")
+PROCESSES = ("default", "goosejobs-worker-process")
 
 
 @pytest.fixture(scope="module")
 def installed(node_with_images: Rig) -> Rig:
-    """Operator and a pool in Process mode as Deployments, under the accounts of deploy/rbac.yaml."""
+    """Operator and a pool of each mode as Deployments, under the accounts of deploy/rbac.yaml."""
     rig = node_with_images
+    empty: dict[str, Any] = {"emptyDir": {}}
+    provider = sides.stub_provider(rig.model_address)
+    template = {
+        "env": [{"name": name, "value": value} for name, value in provider.items()],
+        "job": {"image": GOOSE.reference, "imagePullPolicy": "Never"},
+    }
     rig.kubectl("apply", "-f", str(CHECKOUT / "deploy/rbac.yaml"))
-    operator = serving(rig, OPERATOR, "/tmp")
-    worker = serving(
-        rig,
-        WORKER,
-        "/tmp",
-        f"/{DATA}",
-        GOOSEJOBS_MODE="Process",
-        **sides.stub_provider(rig.model_address),
-    )
-    rig.kubectl("apply", "-f", "-", input=deployment("goosejobs-system", "goosejobs-operator", operator))
-    rig.kubectl("apply", "-f", "-", input=deployment("default", "goosejobs-worker-process", worker))
-    available(rig, "goosejobs-system", "goosejobs-operator")
-    available(rig, "default", "goosejobs-worker-process")
+    text = f"--from-literal=template.yaml={json.dumps(template)}"
+    rig.kubectl("-n", "default", "create", "configmap", "pool", text)
+    in_jobs = {"GOOSEJOBS_POOL": "jobs", "GOOSEJOBS_POOL_TEMPLATE": "/etc/goosejobs/template.yaml"}
+    in_processes = {"GOOSEJOBS_POOL": "processes", "GOOSEJOBS_MODE": "Process", **provider}
+    pods = {
+        OPERATING: serving(rig, OPERATOR, {}, {"/tmp": empty}),
+        JOBS: serving(
+            rig, WORKER_SLIM, in_jobs, {"/tmp": empty, "/etc/goosejobs": {"configMap": {"name": "pool"}}}
+        ),
+        PROCESSES: serving(rig, WORKER, in_processes, {"/tmp": empty, f"/{DATA}": empty}),
+    }
+    for (namespace, name), spec in pods.items():
+        rig.kubectl("apply", "-f", "-", input=deployment(namespace, name, spec))
+    for namespace, name in pods:
+        available(rig, namespace, name)
     return rig
 
 
+@pytest.mark.parametrize(("mode", "pool"), [("Job", "jobs"), ("Process", "processes")])
 async def test_a_recipe_runs_by_operator_and_worker_of_the_images(
-    installed: Rig, eventually: Callable[..., Any]
+    installed: Rig, eventually: Callable[..., Any], mode: str, pool: str
 ) -> None:
-    job = goosejob("of-images", "stub: answer hello", execution={"mode": "Process"})
+    job = goosejob(f"in-{pool}", "stub: answer hello", execution={"mode": mode, "pool": pool})
     installed.kubectl("-n", "default", "apply", "-f", "-", input=json.dumps(job))
-    found = await ended(installed.kubectl, eventually, "default", "of-images")
-    assert found["outcome"] == "Succeeded", found
+    found = await ended(installed.kubectl, eventually, "default", f"in-{pool}")
+    assert (found["outcome"], found["result"]) == ("Succeeded", "hello"), found
     assert found["tokens"]["total"] > 0
 
 
 @pytest.mark.parametrize(
-    ("namespace", "name"),
-    [("goosejobs-system", "goosejobs-operator"), ("default", "goosejobs-worker-process")],
-    ids=["operator", "worker"],
+    ("namespace", "name"), [OPERATING, JOBS, PROCESSES], ids=["operator", "worker-slim", "worker"]
 )
 async def test_sigterm_to_the_first_process_ends_it_well(
     installed: Rig, eventually: Callable[..., Any], namespace: str, name: str
