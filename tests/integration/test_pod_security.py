@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from goosejobs_worker.executors.kubernetes.manifest import Refused, job_manifest
 from goosejobs_worker.executors.kubernetes.pod_security import violations
 from goosejobs_worker.executors.kubernetes.template import PoolTemplate
+from support import execution_rules
 from support.attempts import attempt
+from support.objects import goosejob
 from support.restricted import Case, cases
 
 Kubectl = Callable[..., CompletedProcess[str]]
@@ -64,11 +66,12 @@ def verdicts(kubectl: Kubectl, namespace: str, objects: Sequence[Object]) -> lis
 
 def _verdict(errors: str, taken: set[str], one: Object) -> str:
     kind, name = one["kind"].lower(), one["metadata"]["name"]
-    if {f"{kind}/{name}", f"{kind}.batch/{name}"} & taken:
+    if {f"{kind}/{name}", f"{kind}.batch/{name}", f"{kind}.goosejobs.dev/{name}"} & taken:
         return ADMITTED
     if re.search(rf'pods "{name}" is forbidden: violates PodSecurity "restricted:v1\.35"', errors):
         return REFUSED
-    found = re.search(rf'.*"{name}".*', errors)
+    # What is wrong stands in the line with the name, or, one line for each thing, after it.
+    found = re.search(rf'.*"{name}"(?:.*\n\*)*.*', errors)
     return found[0] if found else errors
 
 
@@ -257,3 +260,19 @@ def test_the_recipe_at_its_limit_is_a_job_that_the_api_server_takes(
     assert told("x" * (262144 - over)) == (ADMITTED, ADMITTED)
     with pytest.raises(Refused):
         told("x" * (262144 - over + 1))
+
+
+def test_what_the_worker_refuses_of_an_execution_the_crd_refuses_in_the_same_words(
+    kubectl: Kubectl, restricted: str
+) -> None:
+    kinds = execution_rules.cases()
+    objects = [
+        goosejob(f"case-{index}", execution={"pool": "default", **case.execution})
+        for index, case in enumerate(kinds)
+    ]
+    wrong = {
+        str(case): answer
+        for case, answer in zip(kinds, verdicts(kubectl, restricted, objects), strict=True)
+        if (case.says not in answer) or (not case.says and answer != ADMITTED)
+    }
+    assert wrong == {}

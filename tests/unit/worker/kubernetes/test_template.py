@@ -93,10 +93,10 @@ def test_a_wrong_template_is_told_in_one_sentence_with_file_and_field(
     assert "\n" not in told
 
 
-@pytest.mark.parametrize("place", ["/", "/tmp/", "/run", "//run/./goosejob/work", "/run/goosejob", "/proc"])
+@pytest.mark.parametrize("place", ["/tmp/", "/run", "/run/goosejob", "/run/goosejob/work", "/proc", "/etc"])
 def test_a_mount_over_one_of_our_places_is_refused(tmp_path: Path, place: str) -> None:
     text = f"job: {{volumes: [{{name: a, emptyDir: {{}}}}], volumeMounts: [{{name: a, mountPath: {place}}}]}}"
-    assert objection(tmp_path, text).startswith("job.volumeMounts[0].mountPath: goosejobs itself uses")
+    assert objection(tmp_path, text).startswith("job.volumeMounts[0]: goosejobs or the system itself uses")
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_mount_over_one_of_our_places_is_refused(tmp_path: Path, place: str) -
 def test_a_mount_that_leaves_its_place_is_refused(tmp_path: Path, field: str, value: str) -> None:
     mount = {"name": "a", "mountPath": "/data", field: value}
     text = f"job: {{volumes: [{{name: a, emptyDir: {{}}}}], volumeMounts: [{mount}]}}"
-    assert objection(tmp_path, text).startswith(f"job.volumeMounts[0].{field}: give")
+    assert objection(tmp_path, text).startswith("job.volumeMounts[0]: give")
 
 
 def test_a_file_that_is_not_there_or_too_large_is_told_by_its_name(tmp_path: Path) -> None:

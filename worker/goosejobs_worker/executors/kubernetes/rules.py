@@ -3,8 +3,8 @@
 That is a pool's template, and a request that somebody put into Temporal by hand.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from posixpath import normpath
 from typing import Final
 
 from goosejobs.model.execution import (
@@ -20,7 +20,11 @@ from goosejobs.model.execution import (
 )
 from goosejobs.model.names import GROUP
 
-_TAKEN_PLACES: Final = frozenset({"/", WORK_DIR, "/run", "/proc", "/sys", "/dev"})
+_PLACE: Final = re.compile(r"(/[^/:]+)+/?")
+_TAKEN_PLACE: Final = re.compile(
+    rf"/(run|proc|sys|dev|etc)/?|{WORK_DIR}/?|({RECIPE_DIR}|/proc/).*", re.DOTALL
+)
+_TAKEN_LABELS: Final = frozenset({"job-name", "controller-uid"})
 
 
 def broken(
@@ -82,23 +86,27 @@ def _volumes(volumes: Sequence[Volume]) -> Iterator[str]:
 def _mounts(mounts: Sequence[VolumeMount], volumes: set[str]) -> Iterator[str]:
     for index, mount in enumerate(mounts):
         path = f"job.volumeMounts[{index}]"
-        place = "/" + normpath(mount.mount_path).lstrip("/")
+        place = mount.mount_path
         if mount.name not in volumes:
             yield f"{path}.name: there is no volume {mount.name} in job.volumes"
-        if not mount.mount_path.startswith("/") or ":" in mount.mount_path or _climbs(mount.mount_path):
-            yield f"{path}.mountPath: give an absolute mountPath, without ':' and '..'"
-        elif place in _TAKEN_PLACES or place.startswith(RECIPE_DIR):
-            yield f"{path}.mountPath: goosejobs itself uses this place: choose another one, such as /data"
-        if mount.sub_path is not None and (mount.sub_path.startswith("/") or _climbs(mount.sub_path)):
-            yield f"{path}.subPath: give a subPath relative to the volume, without '..'"
-
-
-def _climbs(path: str) -> bool:
-    return ".." in path.split("/")
+        if not _PLACE.fullmatch(place) or not {".", ".."}.isdisjoint(place.split("/")):
+            yield f"{path}: give an absolute mountPath such as /data, without ':', '//', '.' and '..'"
+        elif _TAKEN_PLACE.fullmatch(place):
+            yield (
+                f"{path}: goosejobs or the system itself uses this place: choose another mountPath, "
+                "such as /data"
+            )
+        if mount.sub_path is not None and (
+            mount.sub_path.startswith("/") or ".." in mount.sub_path.split("/")
+        ):
+            yield f"{path}: give a subPath relative to the volume, without '..'"
 
 
 def _keys(field: str, keys: Iterable[str], *, of_pool: bool) -> Iterator[str]:
     taken = (f"{GROUP}/", "app.kubernetes.io/") if of_pool else (f"{GROUP}/", "kubernetes.io/")
     for key in keys:
-        if any(part in key for part in taken):
-            yield f"job.{field}: {key[:100]}: keys with {' and '.join(taken)} are taken: choose another one"
+        if key in _TAKEN_LABELS or any(part in key for part in taken):
+            yield (
+                f"job.{field}: {key[:100]}: keys with {' and '.join(taken)}, job-name and controller-uid "
+                "are taken: choose another one"
+            )
