@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,15 +46,15 @@ def begin(home: Path) -> Rig:
     return rig
 
 
-def left(rig: Rig, inside: list[psutil.Process], well_known: set[Path]) -> dict[str, object]:
+def left(home: Path, inside: list[psutil.Process], well_known: set[Path]) -> dict[str, object]:
     """All that there still is of a platform with a node.
 
     Args:
-        rig: The platform.
+        home: Its data directory.
         inside: The processes that the node's pods consisted of.
         well_known: Those of WELL_KNOWN that were there before.
     """
-    home, tools = rig.home, rigs.node_options().tools
+    tools = rigs.node_options().tools
     env = {**os.environ, **tools.environment(os.environ)}
     tables = subprocess.run(["nft", "list", "tables"], env=env, capture_output=True, text=True, check=True)
     device = network.device_of(home)
@@ -89,7 +90,25 @@ def test_down_leaves_nothing_of_a_node(home: Path, first_killed: bool) -> None:
             os.kill(child.pid, signal.SIGKILL)
     with platform.lock(home):
         platform.down(home)
-    assert left(rig, inside, before) == {}
+    assert left(home, inside, before) == {}
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "told-to-end"])
+@pytest.mark.parametrize("part", ["node", "containerd", "kube-scheduler"])
+def test_an_up_that_ends_on_its_way_leaves_nothing_after_down(
+    home: Path, part: str, number: signal.Signals
+) -> None:
+    before = {path for path in WELL_KNOWN if path.exists()}
+    env = {**os.environ, "GOOSEJOBS_HOME": str(home)}
+    argv = [sys.executable, "-m", "goosejobs_local", "up", "--node"]
+    with subprocess.Popen(argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT) as up:
+        assert processes.wait_until(lambda: part in state.load(home / platform.STATE).parts, 60)
+        up.send_signal(number)
+    assert up.returncode in {-9, 130}
+    if number == signal.SIGKILL:
+        with platform.lock(home):
+            platform.down(home)
+    assert left(home, [], before) == {}
 
 
 def test_a_node_whose_every_process_was_killed_comes_up_again_with_its_pods(home: Path) -> None:
