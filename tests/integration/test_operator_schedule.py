@@ -77,6 +77,48 @@ async def test_a_schedule_holds_all_that_the_spec_says(
     assert is_true(obj, "WorkersAvailable") is False
 
 
+async def test_a_schedule_begins_ends_leaves_days_out_and_spreads_its_starts(
+    kubectl: Kubectl, eventually: Eventually, namespace: str, client: Client
+) -> None:
+    window = {"startTime": "2090-01-01T00:00:00+01:00", "endTime": "2091-01-01T00:00:00Z"}
+    job = goosejob(
+        "window",
+        schedule="0 8 * * *",
+        **window,
+        jitterSeconds=90,
+        skipDates=["2090-01-01", "2090-01-02"],
+        **NOBODY,
+    )
+    apply(kubectl, namespace, job)
+    obj = await ready(kubectl, eventually, namespace, "window")
+    assert obj["status"]["nextScheduleTime"] == "2090-01-03T08:00:00Z"
+    found = await schedule(client, schedule_id(obj))
+    assert found is not None
+    spec = found.spec
+    assert (spec.start_time.ToJsonString(), spec.end_time.ToJsonString(), spec.jitter.seconds) == (
+        "2089-12-31T23:00:00Z",
+        "2091-01-01T00:00:00Z",
+        90,
+    )
+    (off,) = spec.exclude_structured_calendar
+    assert (off.year[0].start, off.month[0].start, off.day_of_month[0].start, off.day_of_month[0].end) == (
+        2090, 1, 1, 2
+    )  # fmt: skip
+
+
+async def test_a_goosejob_whose_end_has_passed_is_completed_and_has_no_schedule(
+    kubectl: Kubectl, eventually: Eventually, namespace: str, client: Client
+) -> None:
+    apply(kubectl, namespace, goosejob("over", schedule="@daily", endTime="2020-01-01T00:00:00Z", **NOBODY))
+    obj = await ready(kubectl, eventually, namespace, "over")
+    status = obj["status"]
+    assert (status["phase"], status["nextScheduleTime"]) == ("Completed", "")
+    ready_condition = condition(obj, "Ready")
+    assert ready_condition is not None
+    assert ready_condition["reason"] == "Completed"
+    assert await schedule(client, schedule_id(obj)) is None
+
+
 async def test_an_update_changes_the_one_schedule(
     kubectl: Kubectl, eventually: Eventually, namespace: str, client: Client
 ) -> None:
