@@ -34,7 +34,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, goose_image: str, node: R
 @pytest.fixture(scope="session")
 def job_worker(node: Rig, template: Path) -> Any:
     """A worker of the pool `jobs`, shared by the tests of this module: do not kill it."""
-    with node.start_worker(pool="jobs", **job_pool.environment(template)) as worker:
+    with node.start_worker(pool="jobs", wait=True, **job_pool.environment(template)) as worker:
         yield worker
 
 
@@ -166,7 +166,7 @@ async def schedule_of(
 async def test_replace_creates_the_new_runs_job_only_when_the_old_ones_pod_is_gone(
     kubectl: Kubectl, eventually: Eventually, namespace: str, temporal: Client, node: Rig
 ) -> None:
-    policy = {"schedule": "0 0 1 1 *", "concurrencyPolicy": "Replace"}
+    policy: dict[str, Any] = {"schedule": "0 0 1 1 *", "concurrencyPolicy": "Replace"}
     apply(kubectl, namespace, job("replaced", "stub: fail 1 then hang", **policy))
     schedule = await schedule_of(kubectl, eventually, namespace, "replaced", temporal)
     await schedule.trigger()

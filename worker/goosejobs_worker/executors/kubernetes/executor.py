@@ -16,7 +16,7 @@ from goosejobs.model.spec import ConcurrencyPolicy
 from goosejobs.recipe import PreparedRecipe, RecipeError
 from goosejobs_worker.executors import Detached
 from goosejobs_worker.executors.kubernetes.ending import end
-from goosejobs_worker.executors.kubernetes.following import Following, Interrupted, failed, job_name
+from goosejobs_worker.executors.kubernetes.following import Following, Interrupted, facts, failed, job_name
 from goosejobs_worker.executors.kubernetes.jobs import Jobs, goose_state, is_finished, is_of, label
 from goosejobs_worker.executors.kubernetes.manifest import Refused, job_manifest
 from goosejobs_worker.executors.kubernetes.progress import Progress
@@ -87,6 +87,8 @@ class KubernetesExecutor:
         await self._watch.listed(attempt.run.goosejob.namespace)
         if progress.job_uid is None:
             progress = await self._start(attempt, lifeline, sight)
+        else:
+            logger.info("found the Job again", extra=facts(attempt))
         following = Following(
             attempt, self._kube, self._jobs, self._template, sight, lifeline=lifeline, progress=progress
         )
@@ -104,6 +106,7 @@ class KubernetesExecutor:
         sight.attach(job)
         progress = Progress(job_uid=job["metadata"]["uid"], needs_output=prepared.needs_output)
         await lifeline.tell(progress)
+        logger.info("the Job is there", extra=facts(attempt))
         return progress
 
     async def _prepare(self, attempt: AttemptRequest) -> PreparedRecipe:

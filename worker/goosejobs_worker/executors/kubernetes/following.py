@@ -28,7 +28,7 @@ from goosejobs_worker.lifeline import Lifeline
 
 logger = logging.getLogger(__name__)
 
-_LOOK_AGAIN: Final = 5.0
+_LOOK_AGAIN: Final = 1.0
 """Seconds between two looks when nothing has changed: some reasons are a matter of time."""
 _ASK_AGAIN: Final = 2.0
 
@@ -108,6 +108,7 @@ class Following:
             told = compact(self._log.transcript())
             self.progress = self.progress.model_copy(update={"told": told})
             await self.lifeline.tell(self.progress)
+            logger.info("goose has said its last line", extra=facts(self.attempt))
 
     async def _said(self, exited: Exited) -> AttemptResult:
         """Goose has come to its own end: its output tells how."""
@@ -209,6 +210,11 @@ class Following:
     @property
     def _job_name(self) -> str:
         return job_name(self.attempt)
+
+
+def facts(attempt: AttemptRequest) -> dict[str, object]:
+    """What a log line about an attempt says it is about."""
+    return {"run": attempt.run.workflow_id, "attempt": attempt.attempt, "job": job_name(attempt)}
 
 
 def job_name(attempt: AttemptRequest) -> str:

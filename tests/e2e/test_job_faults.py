@@ -1,0 +1,157 @@
+"""A worker killed at each step of a run in a pod: there is one record, and one Job for each attempt."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from support import job_pool
+from support.job_pool import audited, jobs, pods
+from support.kube_proxy import At, Cut, KubeProxy, kube_proxy
+from support.objects import Kubectl, Object, apply, ended, get, goosejob
+from support.rig import Handle, Rig
+
+Eventually = Callable[..., Any]
+Start = Callable[..., Handle]
+
+pytestmark = pytest.mark.usefixtures("operator")
+
+HEARTBEAT_SECONDS = "5"
+REATTACHED_WITHIN = 5.0
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory, goose_image: str, node: Rig) -> dict[str, str]:
+    path = tmp_path_factory.mktemp("pool") / "template.yaml"
+    job_pool.write_template(path, goose_image, node.model_address)
+    return {**job_pool.environment(path), "GOOSEJOBS_JOB_HEARTBEAT_SECONDS": HEARTBEAT_SECONDS}
+
+
+@pytest.fixture
+def proxy(node: Rig, tmp_path: Path) -> Iterator[KubeProxy]:
+    with kube_proxy(node.platform.control_plane, tmp_path) as proxy:
+        yield proxy
+
+
+def job(name: str, pool: str, prompt: str) -> Object:
+    return goosejob(name, prompt, execution={"pool": pool})
+
+
+STEPS = {
+    "before-create": (At.REQUEST, "POST", r"/jobs$"),
+    "after-create": (At.ANSWER, "POST", r"/jobs$"),
+    "while-running": (At.ANSWER, "GET", r"/log\?"),
+    "after-finish": (At.END, "GET", r"/log\?"),
+    "before-record": (At.REQUEST, "PATCH", r"/goosejobs/[^/]+/status"),
+    "after-record": (At.ANSWER, "PATCH", r"/goosejobs/[^/]+/status"),
+}
+"""When the worker is killed: around which of its requests. Of the status, the second one is the record."""
+
+
+@pytest.mark.invariant("I6")
+@pytest.mark.invariant("I7")
+@pytest.mark.parametrize("step", STEPS)
+async def test_a_worker_killed_at_any_step_leaves_one_job_and_one_record(
+    step: str,
+    kubectl: Kubectl,
+    eventually: Eventually,
+    namespace: str,
+    start_worker: Start,
+    pool: str,
+    environment: dict[str, str],
+    proxy: KubeProxy,
+    node: Rig,
+) -> None:
+    first = start_worker(pool=pool, **environment, KUBECONFIG=str(proxy.kubeconfig))
+
+    def kill() -> NoReturn:
+        first.kill9()
+        raise Cut
+
+    at, method, path = STEPS[step]
+    if method == "PATCH":
+        proxy.plan(At.REQUEST, method, path, lambda: proxy.plan(at, method, path, kill))  # the announcement
+    else:
+        proxy.plan(at, method, path, kill)
+    apply(kubectl, namespace, job("killed", pool, "stub: slow 4"))
+    await eventually(lambda: not first.alive, timeout=60)
+    start_worker(pool=pool, **environment)
+    run = await ended(kubectl, eventually, namespace, "killed")
+    assert (run["outcome"], run["attempt"]) == ("Succeeded", 1)
+    assert run["result"].endswith("here is its end.")
+    await eventually(lambda: get(kubectl, namespace, "killed")["status"]["active"] == [])
+    status = get(kubectl, namespace, "killed")["status"]
+    assert (status["counts"]["succeeded"], len(status["recentRuns"])) == (1, 1)
+    assert len(audited(node.audit_log, namespace, "create", "jobs")) == 1
+    assert len(pods(kubectl, namespace, "killed")) == 1
+
+
+async def test_a_worker_told_to_stop_leaves_its_jobs_to_the_next_one_at_once(
+    kubectl: Kubectl,
+    eventually: Eventually,
+    namespace: str,
+    start_worker: Start,
+    pool: str,
+    environment: dict[str, str],
+    node: Rig,
+) -> None:
+    long_heartbeat = {**environment, "GOOSEJOBS_JOB_HEARTBEAT_SECONDS": "300"}
+    first = start_worker(pool=pool, **long_heartbeat)
+    apply(kubectl, namespace, job("handed-over", pool, "stub: slow 12"))
+    await eventually(lambda: pods(kubectl, namespace, "handed-over")[0]["status"]["phase"] == "Running")
+    second = start_worker(pool=pool, **long_heartbeat)
+    first.stop()
+    await eventually(lambda: "found the Job again" in second.log, timeout=REATTACHED_WITHIN)
+    run = await ended(kubectl, eventually, namespace, "handed-over")
+    assert (run["outcome"], run["attempt"]) == ("Succeeded", 1)
+    assert len(audited(node.audit_log, namespace, "create", "jobs")) == 1
+
+
+async def test_a_job_deleted_while_no_worker_lived_is_lost_and_not_made_anew(
+    kubectl: Kubectl,
+    eventually: Eventually,
+    namespace: str,
+    start_worker: Start,
+    pool: str,
+    environment: dict[str, str],
+    node: Rig,
+) -> None:
+    first = start_worker(pool=pool, **environment)
+    apply(kubectl, namespace, job("lost", pool, "stub: hang"))
+    await eventually(lambda: pods(kubectl, namespace, "lost")[0]["status"]["phase"] == "Running")
+    first.kill9()
+    [made] = jobs(kubectl, namespace, "lost")
+    kubectl("delete", "-n", namespace, "job", made["metadata"]["name"], "--timeout=60s")
+    start_worker(pool=pool, **environment)
+    run = await ended(kubectl, eventually, namespace, "lost")
+    assert (run["outcome"], run["reason"], run["attempt"]) == ("Failed", "JobLost", 1)
+    assert len(audited(node.audit_log, namespace, "create", "jobs")) == 1
+
+
+async def test_what_goose_said_last_is_known_though_worker_and_pod_are_gone(
+    kubectl: Kubectl,
+    eventually: Eventually,
+    namespace: str,
+    start_worker: Start,
+    pool: str,
+    environment: dict[str, str],
+    proxy: KubeProxy,
+) -> None:
+    first = start_worker(pool=pool, **environment, KUBECONFIG=str(proxy.kubeconfig))
+
+    def hold_back() -> None:
+        proxy.mute(r"watch=1")  # so that the worker knows goose's words, and not that its container has ended
+
+    proxy.plan(At.ANSWER, "GET", r"/log\?", hold_back)
+    apply(kubectl, namespace, job("unseen", pool, "stub: slow 2"))
+    await eventually(lambda: proxy.seen("GET", "/log") > 0, timeout=60)
+    await eventually(lambda: pods(kubectl, namespace, "unseen")[0]["status"]["phase"] == "Succeeded")
+    await eventually(lambda: "said its last line" in first.log)
+    first.kill9()
+    [made] = jobs(kubectl, namespace, "unseen")
+    kubectl("delete", "-n", namespace, "job", made["metadata"]["name"], "--timeout=60s")
+    start_worker(pool=pool, **environment)
+    run = await ended(kubectl, eventually, namespace, "unseen")
+    assert (run["outcome"], run["attempt"]) == ("Succeeded", 1)
+    assert run["result"].endswith("here is its end.")
