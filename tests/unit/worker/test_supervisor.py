@@ -8,6 +8,7 @@ import textwrap
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -234,7 +235,7 @@ async def test_when_the_worker_is_killed_everything_dies_at_once(tmp_path: Path)
         from goosejobs_worker.executors.local.process import Start, SupervisedProcess
 
         async def main():
-            process = await SupervisedProcess.start({start_of(goose, tmp_path)!r})
+            process = await SupervisedProcess.start(Start(**{asdict(start_of(goose, tmp_path))!r}))
             await process.ended()
 
         asyncio.run(main())
