@@ -1,6 +1,6 @@
 """The TLS of deploy/overlays/production, by certificates as its certificates.yaml asks for.
 
-A real Temporal server takes what the values for its chart say, and both our sides take the overlay's variables.
+A real Temporal server takes what the values for its chart say, and our sides take the overlay's variables.
 """
 
 import json
