@@ -20,18 +20,20 @@ QUICK = {
 }
 
 
+@pytest.mark.parametrize("killed", [True, False], ids=["killed", "frozen"])
 @pytest.mark.parametrize("own_node", [QUICK], indirect=True)
 def test_a_pod_on_a_node_whose_kubelet_is_gone_is_marked_for_deletion_and_goes_when_it_is_back(
-    own_node: Rig,
+    own_node: Rig, killed: bool
 ) -> None:
     kubectl = own_node.kubectl
     kubectl("wait", "serviceaccount/default", "--for=create", "--timeout=30s")
     apply(kubectl, "default", pod("lost", PAUSE_IMAGE, "/pause", "-P"))
     wait(kubectl, "default", "lost", "condition=Ready")
+    kubelet = own_node.server("kubelet")
     with spare_node(kubectl):
-        own_node.server("kubelet").kill9()
+        kubelet.kill9() if killed else kubelet.freeze()
         kubectl("wait", f"node/{NAME}", "--for=condition=Ready=Unknown", "--timeout=30s")
         wait(kubectl, "default", "lost", "condition=DisruptionTarget")
-    own_node.restart("kubelet")
+    own_node.restart("kubelet") if killed else kubelet.thaw()
     kubectl("wait", f"node/{NAME}", "--for=condition=Ready", "--timeout=30s")
     wait(kubectl, "default", "lost", "delete")

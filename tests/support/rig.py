@@ -49,12 +49,14 @@ class Handle:
         child: The process.
         address: Where it serves; of operator and worker, host:port of /healthz and /metrics.
         log_file: What it wrote.
+        door: The process that leads to it, if it is inside the node; it ends with it.
     """
 
     name: str
     child: Child
     address: str
     log_file: Path
+    door: Child | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -93,11 +95,13 @@ class Handle:
     def thaw(self) -> None:
         """SIGCONT to the process alone."""
         os.kill(self.pid, signal.SIGCONT)
+        if self.door:  # it stopped itself when it saw that
+            os.kill(self.door.pid, signal.SIGCONT)
 
     def _end(self, number: signal.Signals, seconds: float) -> None:
         if self.alive:
             os.kill(self.pid, number)
-        gone = processes.wait_until(lambda: not self.alive, seconds)
+        gone = processes.wait_until(lambda: not (self.alive or (self.door and self.door.alive)), seconds)
         assert gone, f"{self.name} is still alive {seconds} s after {number.name}"
 
 
@@ -171,7 +175,11 @@ class Rig:
     def server(self, name: str) -> Handle:
         """`etcd`, `kube-apiserver`, `kubelet`, `temporal`, ...: to kill it or to freeze it."""
         address = self.platform.state.parts[name].address
-        return Handle(name, self._process(name), address, self.platform.log(name))
+        child = self.platform.child(name)
+        if name not in _IN_NODE:
+            return Handle(name, child, address, self.platform.log(name))
+        own = processes.find(psutil.Process(child.pid).children()[0].pid)
+        return Handle(name, own, address, self.platform.log(name), door=child)
 
     def restart(self, name: str) -> Handle:
         """Start a server that was killed, on the same port and data, and wait until it is well."""
@@ -237,13 +245,6 @@ class Rig:
         name = self._unique("worker")
         part = self._worker(name, self._port(name), self.model().address, {"GOOSEJOBS_POOL": pool, **env})
         return self._start(dataclasses.replace(part, name=name), wait)
-
-    def _process(self, name: str) -> Child:
-        """A server's own process; in the node's namespaces it is the child of the one that leads there."""
-        child = self.platform.child(name)
-        if name not in _IN_NODE:
-            return child
-        return processes.find(psutil.Process(child.pid).children()[0].pid)
 
     def _worker(self, name: str, port: int, model: str, env: dict[str, str]) -> Part:
         recipes = self.home / "recipes"

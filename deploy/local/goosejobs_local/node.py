@@ -107,7 +107,8 @@ class Node:
 
     def prepare(self) -> None:
         """Write configurations and kubeconfigs."""
-        (self.folder / "cni").mkdir(mode=0o755, parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        (self.folder / "cni").mkdir(exist_ok=True)
         for user in CLIENTS:
             text = self.control_plane.kubeconfig_of(user, HOME / "pki")
             write_whole(self.folder / f"{_file(user)}.kubeconfig", text)
