@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goosejobs.model.run import Tokens
-from goosejobs_worker.goose.stream import MAX_LINE, MAX_REMARKS, MAX_TEXT, StreamReader, Transcript
+from goosejobs_worker.executors.kubernetes.progress import Progress, compact
+from goosejobs_worker.goose.stream import MAX_ID, MAX_LINE, MAX_REMARKS, MAX_TEXT, StreamReader, Transcript
 from support.goose_runs import SCENARIOS, load
 
 INFERENCE = {"inference": {"provider": "openai", "requestedModel": "stub"}}
@@ -142,6 +143,45 @@ def test_of_a_long_text_the_end_is_kept_and_the_length_known() -> None:
     assert (len(transcript.text), transcript.text_length) == (MAX_TEXT, 200_000)
 
 
+def hostile(words: str) -> bytes:
+    """Everything that goose may say, with the same words in each place."""
+    error = {"type": "error", "message": words, "kind": words}
+    notification = {"type": "systemNotification", "msg": words, "notificationType": words}
+    return b"".join(
+        [
+            message(text(words), output_call("c1", {words: words})),
+            message(tool_result("c1"), role="user"),
+            message(text(words), error, notification, of_model=False),
+            line({"type": "error", "error": words}),
+        ]
+    )
+
+
+def test_halves_of_surrogate_pairs_do_not_get_to_where_all_must_be_utf_8() -> None:
+    said = compact(read(hostile("a\ud800b")))
+    assert (said.text, said.output, said.error) == ("a?b", '{"a?b":"a?b"}', "a?b")
+    assert [remark.text for remark in said.remarks] == ["a?b", "a?b", "a?b"]
+    Progress(job_uid="u", told=said).model_dump_json()
+
+
+def test_what_heartbeats_carry_is_small_whatever_goose_says() -> None:
+    said = compact(read(hostile("\N{GRINNING FACE}" * 20_000)))
+    assert len(Progress(job_uid="u", told=said).model_dump_json().encode()) < 128 * 1024
+
+
+def test_an_id_of_any_length_costs_no_memory() -> None:
+    reader = StreamReader()
+    tracemalloc.start()
+    try:
+        for number in range(16):
+            call_id = f"{number:05d}" + "x" * 100 * MAX_ID
+            reader.feed(message(output_call(call_id, {}), text("words"), id=call_id))
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 64 * 1024
+
+
 def test_memory_stays_bounded_over_a_long_stream() -> None:
     long = "x" * 200_000
     reader = StreamReader()
@@ -202,6 +242,7 @@ def test_an_answer_without_a_call_is_no_output() -> None:
         ({"total_tokens": 9}, Tokens(total=9)),
         ({"total_tokens": None}, None),
         ({"total_tokens": "9", "input_tokens": True, "output_tokens": -1}, None),
+        ({"total_tokens": 2**63}, None),
     ],
 )
 def test_tokens_are_what_goose_counted_or_unknown(counts: dict[str, Any], tokens: Tokens | None) -> None:

@@ -19,9 +19,17 @@ from goosejobs.model.run import Tokens
 MAX_LINE: Final = 1024 * 1024
 """Bytes; a longer line is dropped, not kept."""
 MAX_TEXT: Final = 64 * 1024
-"""Characters kept of a text: the last of the agent's answer, the first of goose's own words."""
+"""Characters kept of the agent's answer: the last of its text, the first of its structured output."""
+MAX_WORDS: Final = 8 * 1024
+"""Characters kept of goose's own words, from their beginning."""
 MAX_STRAY: Final = 8 * 1024
 MAX_REMARKS: Final = 16
+MAX_SORT: Final = 64
+"""Characters of goose's own sort of an error."""
+MAX_ID: Final = 256
+"""Characters of the id of a message or a call; a longer one is as good as none."""
+MAX_TOKENS: Final = 2**63 - 1
+"""As many as a status has room for (format int64)."""
 FINAL_OUTPUT_TOOL: Final = "recipe__final_output"
 _MAX_PENDING: Final = 8
 _OUTPUT_REMINDER: Final = "You MUST call the `final_output` tool NOW"
@@ -69,13 +77,13 @@ class Transcript:
 class _Text:
     """The text of one message, put together from its pieces; only its end is kept."""
 
-    id: object = None
+    id: str = ""
     pieces: list[str] = field(default_factory=list)
     kept: int = 0
     length: int = 0
 
-    def add(self, message_id: object, piece: str) -> None:
-        if message_id is None or message_id != self.id:
+    def add(self, message_id: str, piece: str) -> None:
+        if not message_id or message_id != self.id:
             if not piece.strip():
                 return  # a message of nothing but white space does not replace the answer before it
             self.id, self.pieces, self.kept, self.length = message_id, [], 0, 0
@@ -176,7 +184,7 @@ class StreamReader:
                 self._complete = True
                 self._tokens = _tokens(event)
             case "error":
-                self._error = _string(event.get("error"))[:MAX_TEXT]
+                self._error = _string(event.get("error"))[:MAX_WORDS]
             case _:
                 pass  # notifications, and what later releases of goose may add
 
@@ -188,23 +196,23 @@ class StreamReader:
         elif _mapping(message.get("metadata")).get("inference") is not None:
             self._model_spoke = True
             self._remarks.clear()
-            self._read_model(message.get("id"), content)
+            self._read_model(_id(message), content)
         else:
             self._remarks.extend(_remarks(content))
             if not self._model_spoke:  # a goose that does not mark the model's words
-                self._read_model(message.get("id"), content)
+                self._read_model(_id(message), content)
 
-    def _read_model(self, message_id: object, content: list[Mapping[str, Any]]) -> None:
+    def _read_model(self, message_id: str, content: list[Mapping[str, Any]]) -> None:
         for part in content:
             if part.get("type") == "text":
                 self._text.add(message_id, _string(part.get("text")))
             elif part.get("type") == "toolRequest":
                 call = _mapping(_mapping(part.get("toolCall")).get("value"))
                 if call.get("name") == FINAL_OUTPUT_TOOL:
-                    self._await_verdict(_string(part.get("id")), call.get("arguments"))
+                    self._await_verdict(_id(part), call.get("arguments"))
 
     def _await_verdict(self, call_id: str, arguments: object) -> None:
-        output = json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
+        output = _sound(json.dumps(arguments, ensure_ascii=False, separators=(",", ":")))
         self._pending[call_id] = (output[:MAX_TEXT], len(output))
         if len(self._pending) > _MAX_PENDING:
             self._pending.popitem(last=False)
@@ -215,7 +223,7 @@ class StreamReader:
             if part.get("type") == "text" and _string(part.get("text")).startswith(_OUTPUT_REMINDER):
                 self._reminders += 1
             elif part.get("type") == "toolResponse":
-                output = self._pending.pop(_string(part.get("id")), None)
+                output = self._pending.pop(_id(part), None)
                 if output is not None and _accepted(_mapping(part.get("toolResult"))):
                     self._output = output
 
@@ -224,12 +232,13 @@ def _remarks(content: list[Mapping[str, Any]]) -> Iterator[Remark]:
     for part in content:
         match part.get("type"):
             case "text":
-                yield Remark("text", _string(part.get("text"))[:MAX_TEXT])
+                yield Remark("text", _string(part.get("text"))[:MAX_WORDS])
             case "error":
-                yield Remark("error", _string(part.get("message"))[:MAX_TEXT], _string(part.get("kind")))
+                sort = _string(part.get("kind"))[:MAX_SORT]
+                yield Remark("error", _string(part.get("message"))[:MAX_WORDS], sort)
             case "systemNotification":
-                sort = _string(part.get("notificationType"))
-                yield Remark("notification", _string(part.get("msg"))[:MAX_TEXT], sort)
+                sort = _string(part.get("notificationType"))[:MAX_SORT]
+                yield Remark("notification", _string(part.get("msg"))[:MAX_WORDS], sort)
             case _:
                 pass
 
@@ -241,8 +250,13 @@ def _accepted(result: Mapping[str, Any]) -> bool:
 def _tokens(event: Mapping[str, Any]) -> Tokens | None:
     """The tokens of a `complete` line; None where the provider did not count any."""
     counts = {name: event.get(f"{name}_tokens") for name in ("input", "output", "total")}
-    known = {name: count for name, count in counts.items() if type(count) is int and count >= 0}
+    known = {name: count for name, count in counts.items() if type(count) is int and 0 <= count <= MAX_TOKENS}
     return Tokens(**known) if known else None
+
+
+def _id(thing: Mapping[str, Any]) -> str:
+    found = _string(thing.get("id"))
+    return found if len(found) <= MAX_ID else ""
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
@@ -254,4 +268,9 @@ def _list(value: object) -> list[Any]:
 
 
 def _string(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    return _sound(value) if isinstance(value, str) else ""
+
+
+def _sound(text: str) -> str:
+    """The text without halves of surrogate pairs: JSON may hold them as escapes, and UTF-8 cannot."""
+    return text.encode("utf-8", "replace").decode()
