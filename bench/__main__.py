@@ -1,4 +1,4 @@
-"""`python -m bench [start writes idle up check]`: measures, prints a table, and judges nothing.
+"""`python -m bench [start writes jobs reattach idle up check]`: measures, prints a table, and judges nothing.
 
 Exit code 0 when everything was measured, whatever came out; 1 when something could not be, 130 on Ctrl-C.
 """
@@ -14,10 +14,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import ground, idle, start, up, writes
+from bench import ground, idle, jobs, reattach, start, up, writes
 from bench.rows import NotMeasured, Row, table
 from goosejobs_local.converge import PartFailed
 from goosejobs_local.make import Unresolved
+from goosejobs_local.sandbox import SandboxFailed
 
 _INTERRUPTED = 130
 _SHORTEST_IDLE_SECONDS = 10.0
@@ -25,6 +26,8 @@ _SHORTEST_IDLE_SECONDS = 10.0
 BENCHES: dict[str, Callable[[argparse.Namespace], list[Row]]] = {
     "start": lambda options: start.run(options.runs),
     "writes": lambda options: writes.run(options.writes_runs),
+    "jobs": lambda options: jobs.run(options.each, options.turns),
+    "reattach": lambda options: reattach.run(options.in_flight, options.running),
     "idle": lambda options: idle.run(options.objects, options.idle_seconds),
     "up": lambda options: up.run(options.rounds),
     "check": lambda _: up.check(),
@@ -61,7 +64,7 @@ def _measure(options: argparse.Namespace) -> tuple[list[Row], bool]:
         print(f"{name}: ...", file=sys.stderr, flush=True)
         try:
             rows += BENCHES[name](options)
-        except (NotMeasured, PartFailed, Unresolved) as error:
+        except (NotMeasured, PartFailed, SandboxFailed, Unresolved) as error:
             complete = False
             print(f"{name}: not measured: {error}", file=sys.stderr, flush=True)
         else:
@@ -80,6 +83,12 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("bench", nargs="*", metavar="BENCH", help=f"{', '.join(BENCHES)}; default: all")
     parser.add_argument("--runs", type=int, default=25, help="start: runs of each schedule")
     parser.add_argument("--writes-runs", type=int, default=10, help="writes: runs")
+    parser.add_argument("--each", type=int, default=5, help="jobs: GooseJobs, and as many CronJobs")
+    parser.add_argument(
+        "--turns", type=int, default=2, help="jobs: how often each is due; two minutes a turn"
+    )
+    parser.add_argument("--in-flight", type=int, default=100, help="reattach: Jobs")
+    parser.add_argument("--running", type=int, default=20, help="reattach: how many have a pod that runs")
     parser.add_argument("--objects", type=int, default=1000, help="idle: GooseJobs")
     parser.add_argument("--idle-seconds", type=float, default=60.0, help="idle: how long nothing happens")
     parser.add_argument("--rounds", type=int, default=3, help="up: how often")
@@ -87,7 +96,8 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if unknown := set(options.bench) - set(BENCHES):
         parser.error(f"there is no bench {', '.join(sorted(unknown))}; there is: {', '.join(BENCHES)}")
-    if min(options.runs, options.writes_runs, options.objects, options.rounds) < 1:
+    counts = options.runs, options.writes_runs, options.each, options.turns, options.in_flight
+    if min(*counts, options.objects, options.rounds) < 1:
         parser.error("there must be at least one of each")
     if options.idle_seconds < _SHORTEST_IDLE_SECONDS:
         parser.error(f"--idle-seconds must be at least {_SHORTEST_IDLE_SECONDS:g}")

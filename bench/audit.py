@@ -3,7 +3,9 @@
 import json
 from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 from goosejobs.model import names
 
@@ -19,6 +21,8 @@ class Change:
         name: Of the object.
         agent: The client's program, as it calls itself.
         accepted: Whether it was done.
+        at: When it had been done, as Unix time.
+        writer: Who asked: the field manager where one is named, else the controller or program.
     """
 
     verb: str
@@ -27,6 +31,13 @@ class Change:
     name: str
     agent: str
     accepted: bool
+    at: float
+    writer: str
+
+    @property
+    def what(self) -> str:
+        """Verb and resource."""
+        return f"{self.verb} {self.resource}"
 
     @property
     def of_goosejob(self) -> bool:
@@ -58,14 +69,31 @@ def _change(event: dict[str, object]) -> Change:
     status = event.get("responseStatus")
     code = status.get("code", 0) if isinstance(status, dict) else 0
     resource = "/".join(filter(None, (told.get("resource"), told.get("subresource"))))
-    agent = str(event.get("userAgent", "")).split("/")[0]
-    namespace, name = told.get("namespace", ""), told.get("name", "")
-    return Change(str(event["verb"]), resource, namespace, name, agent, 200 <= int(code) < 300)
+    agent = str(event.get("userAgent", ""))
+    return Change(
+        verb=str(event["verb"]),
+        resource=resource,
+        namespace=told.get("namespace", ""),
+        name=told.get("name", ""),
+        agent=agent.split("/", maxsplit=1)[0],
+        accepted=200 <= int(code) < 300,
+        at=datetime.fromisoformat(str(event["stageTimestamp"])).timestamp(),
+        writer=_writer(str(event["requestURI"]), agent),
+    )
+
+
+def _writer(uri: str, agent: str) -> str:
+    """Who asked for a change.
+
+    A controller of kube-controller-manager calls itself `program/version (system) kubernetes/commit/name`.
+    """
+    if manager := parse_qs(urlsplit(uri).query).get("fieldManager"):
+        return manager[0]
+    program, *_, last = agent.split("/")
+    return last if program == "kube-controller-manager" else program
 
 
 def by_resource(changes: list[Change]) -> str:
     """How many of each resource were accepted, and how many refused, as one line."""
-    counts = Counter(
-        f"{change.verb} {change.resource}{'' if change.accepted else ' (refused)'}" for change in changes
-    )
+    counts = Counter(f"{change.what}{'' if change.accepted else ' (refused)'}" for change in changes)
     return ", ".join(f"{number} {what}" for what, number in counts.most_common()) or "none at all"

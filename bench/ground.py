@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 
 from bench.rows import NotMeasured
-from goosejobs_local import local, platform, sides
+from goosejobs_local import local, node, platform, sides
 from goosejobs_local.parts import Part
-from goosejobs_local.platform import Platform
+from goosejobs_local.platform import NodeOptions, Platform
 from goosejobs_local.resolve import Resolver
 
 _PREFIX = "goosejobs-bench-"
@@ -24,15 +24,19 @@ _POLL_SECONDS = 0.2
 class Ground:
     """Kubernetes with an audit log, Temporal, the stub model, an operator and a worker.
 
+    Args:
+        home: The data directory.
+        options: Of its node, if it is to have one.
+
     Attributes:
         home: The data directory.
         platform: What runs in it.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, options: NodeOptions | None = None) -> None:
         self.home = home
-        binaries = Resolver().resolve(local.BINARIES)
-        self.platform = Platform(home, binaries, audit=True)
+        binaries = Resolver().resolve((*local.BINARIES, *(node.BINARIES if options else ())))
+        self.platform = Platform(home, binaries, audit=True, options=options)
         self._goose = binaries["goose"].path
 
     def up(self, **operator: str) -> None:

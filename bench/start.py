@@ -4,10 +4,7 @@ Both schedules are on the same server and take turns. All times are Unix times o
 """
 
 import asyncio
-import json
-import urllib.request
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -20,6 +17,7 @@ from bench import empty
 from bench.gooses import GooseWatch
 from bench.ground import Ground, grounds, until
 from bench.objects import goosejob, manifest
+from bench.requests import requests_of
 from bench.rows import NotMeasured, Row, median, p90
 from goosejobs.model import names
 
@@ -27,7 +25,6 @@ EVERY = timedelta(seconds=4)
 AIM_SECONDS = 1.0
 _NAME = "bench-start"
 _DUE = SearchAttributeKey.for_datetime("TemporalScheduledStartTime")
-_ASK_SECONDS = 5.0
 _RUN_SECONDS = 60.0
 
 
@@ -80,7 +77,7 @@ async def _measure(ground: Ground, runs: int) -> list[Row]:
     gooses = GooseWatch(ground.platform.child("worker").pid)
     async with Worker(client, task_queue=empty.TASK_QUEUE, workflows=[empty.Empty]):
         with gooses:
-            async with _requests(ground) as requests:
+            async with requests_of(ground, _NAME) as asked:
                 bare = await empty.create(client, _NAME, EVERY, offset=EVERY / 2)
                 await ground.kubectl(
                     "apply", "-f", "-", text=manifest(goosejob(_NAME, 1, f"@every {EVERY.seconds}s"))
@@ -88,36 +85,12 @@ async def _measure(ground: Ground, runs: int) -> list[Row]:
                 await _ended(client, names.WORKFLOW_TYPE, runs)
                 await bare.delete()
                 await ground.kubectl("delete", "goosejob", _NAME)
-    ours = [_ours(times, gooses.started, requests) for times in await _times(client, names.WORKFLOW_TYPE)]
+    ours = [
+        _ours(times, gooses.started, [one.time for one in asked])
+        for times in await _times(client, names.WORKFLOW_TYPE)
+    ]
     theirs = [_bare(times) for times in await _times(client, empty.NAME)]
     return _rows(ours[:runs], theirs[:runs])
-
-
-@asynccontextmanager
-async def _requests(ground: Ground) -> AsyncIterator[list[float]]:
-    """Collect when the stub model was asked by our recipe; it keeps only the last few requests itself."""
-    times: dict[int, float] = {}
-
-    def ask() -> None:
-        with urllib.request.urlopen(f"{ground.address('model')}/stub/requests", timeout=10) as answer:  # noqa: S310
-            requests = json.load(answer)["requests"]
-        times.update({one["number"]: one["time"] for one in requests if _NAME in one["directive"]})
-
-    async def go_on() -> None:
-        while True:
-            await asyncio.sleep(_ASK_SECONDS)
-            await asyncio.to_thread(ask)
-
-    asking = asyncio.create_task(go_on())
-    found: list[float] = []
-    try:
-        yield found
-    finally:
-        asking.cancel()
-        with suppress(asyncio.CancelledError):
-            await asking
-    ask()
-    found.extend(sorted(times.values()))
 
 
 async def _ended(client: Client, workflow_type: str, runs: int) -> None:
