@@ -43,6 +43,14 @@ class OperatorKube(Kube):
             content_type=_MERGE,
         )
 
+    async def serves_goosejobs(self) -> bool:
+        """Whether the API server knows the kind GooseJob."""
+        try:
+            found = await self.request("look for the kind GooseJob", "GET", f"/apis/{names.API_VERSION}")
+        except NotFound:
+            return False
+        return names.PLURAL in {each["name"] for each in found["resources"]}
+
     async def cluster_id(self) -> str:
         """What tells this cluster from others: the uid of the namespace kube-system."""
         path = object_path("/api/v1", "namespaces", name="kube-system")

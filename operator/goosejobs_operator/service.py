@@ -156,6 +156,7 @@ class Operator:
         kube = await OperatorKube.connect()
         try:
             await server.start()
+            await _kind(kube)
             # What the SDK's core would log beside our lines comes back to us as errors anyway.
             client = await temporal_client.connect(
                 settings.keyring, Runtime(telemetry=TelemetryConfig(logging=None)), lazy=True
@@ -195,6 +196,24 @@ class Operator:
         await self.service.close()
         await self._server.close()
         await self._kube.close()
+
+
+async def _kind(kube: OperatorKube) -> None:
+    """Wait for the CRD, which may be applied after us: kopf looks only once for what it can watch."""
+    told = ""
+    while True:
+        try:
+            if await kube.serves_goosejobs():
+                return
+            obstacle = "the kind GooseJob is not there yet: apply its CRD"
+        except Forbidden:  # to look, which is not needed
+            return
+        except ClientError as error:
+            obstacle = str(error)
+        if obstacle != told:
+            told = obstacle
+            log.warning("waiting: %s", obstacle)
+        await asyncio.sleep(_RETRY_SECONDS)
 
 
 async def _cluster_id(kube: OperatorKube) -> str:

@@ -7,6 +7,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ Eventually = Callable[..., Awaitable[Any]]
 NOBODY: Object = {"execution": {"pool": "nobody"}}
 LEASE = "goosejobs-operator"
 WELL = (200, {"status": "ok"})
+CRD = Path(__file__).parents[2] / "crds/goosejobs.yaml"
 
 
 def run(**env: str) -> subprocess.CompletedProcess[str]:
@@ -151,3 +153,22 @@ async def test_only_the_namespaces_it_is_told_to_are_served(
             apply(rig.kubectl, name, goosejob("a", schedule="0 8 * * *", **NOBODY))
         await eventually(lambda: is_true(get(rig.kubectl, "ours", "a"), "Ready"), timeout=30)
         assert get(rig.kubectl, "theirs", "a")["status"] == {"observedGeneration": -1}
+
+
+async def test_one_that_is_there_before_the_crd_waits_for_it_and_then_watches(
+    own_platform: Rig, eventually: Eventually
+) -> None:
+    rig = own_platform
+    for left in json.loads(rig.kubectl("get", "gj", "-A", "-o", "json").stdout)["items"]:
+        which = (left["metadata"]["name"], "-n", left["metadata"]["namespace"])
+        rig.kubectl("patch", "gj", *which, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
+    rig.kubectl("delete", "crd", "goosejobs.goosejobs.dev", "--timeout=60s")
+    try:
+        with rig.start_operator(GOOSEJOBS_IDENTITY="early", GOOSEJOBS_RESYNC_SECONDS="3600") as early:
+            await eventually(lambda: "apply its CRD" in early.log)
+            assert readyz(early)[0] == 503
+            rig.kubectl("apply", "--server-side", "-f", str(CRD))
+            await eventually(lambda: readyz(early) == WELL)
+            await served(rig, eventually, "late")
+    finally:
+        rig.kubectl("apply", "--server-side", "-f", str(CRD))
