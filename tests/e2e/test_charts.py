@@ -173,9 +173,8 @@ async def test_a_run_survives_an_upgrade_of_pool_and_operator(
         *WAIT,
         namespace=SYSTEM,
     )
-    after = cluster.pods_of("pool", TEAM), cluster.pods_of("goosejobs", SYSTEM)
-    assert before[0].isdisjoint(after[0])
-    assert before[1].isdisjoint(after[1])
+    for old, now in zip(before, (("pool", TEAM), ("goosejobs", SYSTEM)), strict=True):
+        await eventually(lambda old=old, now=now: old.isdisjoint(cluster.pods_of(*now)), timeout=60)
     await survived(cluster, eventually, "upgraded", pod)
 
 
@@ -243,7 +242,7 @@ async def test_a_pool_of_processes_runs_its_recipe_folder_with_the_secret_that_i
 async def test_runs_outlive_their_pool_and_are_recorded_by_the_next_one(
     cluster: Cluster, eventually: Eventually
 ) -> None:
-    pod = await in_flight(cluster, eventually, "orphan", seconds=5)
+    pod = await in_flight(cluster, eventually, "orphan", seconds=15)
     cluster.helm("uninstall", "pool", "--wait", namespace=TEAM)
     await eventually(lambda: has_ended(cluster, "orphan"), timeout=60)
     assert "lastRun" not in get(cluster.kubectl, TEAM, "orphan")["status"]
@@ -251,20 +250,20 @@ async def test_runs_outlive_their_pool_and_are_recorded_by_the_next_one(
     await survived(cluster, eventually, "orphan", pod)
 
 
-def test_what_was_uninstalled_in_order_leaves_the_crd_and_nothing_of_ours(cluster: Cluster) -> None:
+async def test_what_was_uninstalled_in_order_leaves_the_crd_and_nothing_of_ours(
+    cluster: Cluster, eventually: Eventually
+) -> None:
     for namespace in (TEAM, "team-b"):
         cluster.kubectl("delete", "goosejobs", "--all", "-n", namespace, "--timeout=60s")
     cluster.helm("uninstall", "pool", "--wait", namespace=TEAM)
     cluster.helm("uninstall", "goosejobs", "--wait", namespace=SYSTEM)
     assert "goosejobs.goosejobs.dev" in cluster.helm("uninstall", "goosejobs-crds")
     cluster.kubectl("get", "crd", "goosejobs.goosejobs.dev")
-    kinds = (
-        "deployments,pods,jobs,services,configmaps,serviceaccounts,roles,rolebindings,poddisruptionbudgets"
-    )
+    kinds = "deployments,pods,jobs,services,configmaps,serviceaccounts,roles,rolebindings"
+    selector = "app.kubernetes.io/part-of=goosejobs,app.kubernetes.io/component!=test"
     for namespace in (SYSTEM, TEAM, "team-b"):
-        selector = "app.kubernetes.io/part-of=goosejobs,app.kubernetes.io/component!=test"
-        left = cluster.kubectl("get", kinds, "-n", namespace, "-l", selector, "-o", "name").stdout
-        assert left == ""
+        left = ("get", kinds, "-n", namespace, "-l", selector, "-o", "name")
+        await eventually(lambda left=left: not cluster.kubectl(*left).stdout, timeout=60)
     clusterwide = cluster.kubectl("get", "clusterroles,clusterrolebindings", "-o", "name").stdout
     assert "goosejobs" not in clusterwide
 
