@@ -20,8 +20,8 @@ pytestmark = pytest.mark.timeout(1200)  # the first time, everything in them is 
 
 OURS = {"operator": OPERATOR, "worker": WORKER, "worker-slim": WORKER_SLIM, "goose": GOOSE}
 PYTHON = {"operator": OPERATOR, "worker": WORKER, "worker-slim": WORKER_SLIM}
-MEGABYTES = {"operator": 332, "worker": 660, "worker-slim": 331, "goose": 463}
-"""A tenth more than they were when this was written, unpacked; the base is 85 of it, goose 300."""
+MEGABYTES = {"operator": 334, "worker": 662, "worker-slim": 332, "goose": 464}
+"""A tenth more than they were when this was written, unpacked; the base is 83 of it, goose 301."""
 DATA = "var/lib/goosejobs"
 RESTRICTED: dict[str, Any] = {
     "allowPrivilegeEscalation": False,

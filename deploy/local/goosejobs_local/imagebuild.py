@@ -23,7 +23,7 @@ CHECKOUT = Path(__file__).parents[3]
 _IGNORED = "__pycache__"
 _PREFIX = "localhost/goosejobs"
 _UNUSED_SECONDS = 3600.0
-_LARGEST_STORE = 8 << 30
+_LARGEST_STORE = 6 << 30
 """Bytes. It has 2 GB after the first build, and grows with each change of the sources."""
 
 
