@@ -139,6 +139,8 @@ address = "{metrics}"
 sandbox_image = "{pause}"
 # Where a node may not lower the score of the kernel's OOM killer, runc would die of trying.
 restrict_oom_score_adj = true
+# Its profile would be loaded into the machine's kernel, and stay there.
+disable_apparmor = true
 
 [plugins."io.containerd.grpc.v1.cri".cni]
 bin_dir = "{plugins}"

@@ -18,7 +18,15 @@ def test_containerd_keeps_its_files_in_the_nodes_folder_and_its_plugins_where_th
     cri = config["plugins"]["io.containerd.grpc.v1.cri"]
     assert config["root"] == "/run/goosejobs/node/containerd"
     assert cri["cni"] == {"bin_dir": "/usr/lib/cni", "conf_dir": "/run/goosejobs/node/cni"}
-    assert (cri["sandbox_image"], cri["restrict_oom_score_adj"]) == ("localhost/pause:1", True)
+    assert cri["sandbox_image"] == "localhost/pause:1"
+
+
+def test_containerd_changes_nothing_of_the_machine() -> None:
+    config = tomllib.loads(nodeconfig.containerd(NETWORK, FOLDER, None, "localhost/pause:1"))
+    cri = config["plugins"]["io.containerd.grpc.v1.cri"]
+    assert cri["restrict_oom_score_adj"]
+    assert cri["disable_apparmor"]
+    assert config["disabled_plugins"] == ["io.containerd.internal.v1.opt"]
 
 
 def test_the_kubelet_lets_in_nobody_without_a_certificate_or_token() -> None:
