@@ -1,7 +1,7 @@
 """/healthz, /readyz and /metrics, answered by the event loop that also serves the runs.
 
-/healthz always says yes: silence means that the loop hangs, and only then a restart helps. /readyz says whether
-runs are taken.
+/healthz always says yes: silence means that the loop hangs, and only then a restart helps. /readyz says
+whether runs are taken.
 """
 
 import asyncio
