@@ -5,6 +5,7 @@ It serves in a thread of its own, since tests wait for kubectl and for workers t
 
 import asyncio
 import re
+import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -16,7 +17,10 @@ from pathlib import Path
 import aiohttp
 import yaml
 from aiohttp import web
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.configuration import Configuration
 
+from goosejobs.clients.kube import Kube
 from goosejobs_local.controlplane import ControlPlane
 
 _HOP = {"transfer-encoding", "connection", "keep-alive", "content-length", "content-encoding", "host"}
@@ -59,15 +63,21 @@ class KubeProxy:
 
     Attributes:
         kubeconfig: Leads a client through it, as the administrator.
-        loop: Where it serves.
+        url: Where it serves.
+        loop: In which it does.
         requests: Method and path (with its query) of each request, as they came.
     """
 
     kubeconfig: Path
+    url: str
     loop: asyncio.AbstractEventLoop
     requests: list[str] = field(default_factory=list)
     _planned: list[_Planned] = field(default_factory=list)
     _answering: list[_Answering] = field(default_factory=list)
+
+    def client(self) -> Kube:
+        """A client of ours that goes through it."""
+        return Kube(ApiClient(configuration=Configuration(host=self.url)), 10)
 
     def plan(self, at: At, method: str, path: str, fault: Fault, times: int = 1) -> None:
         """Let a fault happen to the next requests whose path with its query matches."""
@@ -150,21 +160,25 @@ def kube_proxy(control_plane: ControlPlane, folder: Path) -> Iterator[KubeProxy]
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    serving = _serve(control_plane, KubeProxy(folder / "proxy.kubeconfig", loop))
-    try:
-        proxy = asyncio.run_coroutine_threadsafe(serving.__aenter__(), loop).result(10)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        proxy = KubeProxy(folder / "proxy.kubeconfig", url, loop)
+        proxy.kubeconfig.write_text(_kubeconfig(url))
+        serving = _serve(control_plane, proxy, listening)
+        asyncio.run_coroutine_threadsafe(serving.__aenter__(), loop).result(10)
         try:
             yield proxy
         finally:
             asyncio.run_coroutine_threadsafe(serving.__aexit__(None, None, None), loop).result(10)
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(10)
+            loop.close()
 
 
 @asynccontextmanager
-async def _serve(control_plane: ControlPlane, proxy: KubeProxy) -> AsyncIterator[KubeProxy]:
+async def _serve(
+    control_plane: ControlPlane, proxy: KubeProxy, listening: socket.socket
+) -> AsyncIterator[None]:
     pki = control_plane.pki
     tls = ssl.create_default_context(cafile=str(pki.authority))
     tls.load_cert_chain(pki.pair("admin").certificate, pki.pair("admin").key)
@@ -180,10 +194,8 @@ async def _serve(control_plane: ControlPlane, proxy: KubeProxy) -> AsyncIterator
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.2)
         await runner.setup()
         try:
-            site = web.TCPSite(runner, "127.0.0.1", 0)
-            await site.start()
-            proxy.kubeconfig.write_text(_kubeconfig(f"http://127.0.0.1:{runner.addresses[0][1]}"))
-            yield proxy
+            await web.SockSite(runner, listening).start()
+            yield
         finally:
             await runner.cleanup()
 

@@ -59,5 +59,5 @@ def test_only_jobs_that_nobody_takes_care_of_are_doubtful_the_oldest_first() -> 
         job("older", age=7200),
         job("old"),
     ]
-    found = doubtful(jobs, {("team-a", "followed-1")}, NOW)
+    found = doubtful(jobs, {("team-a", "followed-1")}, NOW, young=60)
     assert [job["metadata"]["name"] for job in found] == ["older-1", "old-1"]

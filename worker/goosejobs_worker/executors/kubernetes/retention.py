@@ -23,8 +23,6 @@ from goosejobs_worker.executors.kubernetes.watch import Watch
 logger = logging.getLogger(__name__)
 
 _SWEEP_SECONDS: Final = 60.0
-_YOUNG: Final = 60.0
-"""Seconds in which a Job is left to the worker that made it, or will find it again."""
 _MAX_QUESTIONS: Final = 100
 """Workflows that one sweep asks Temporal about."""
 
@@ -57,13 +55,14 @@ def after_record(jobs: Iterable[Object], run_id: str, kept: Set[str]) -> list[tu
     return found
 
 
-def doubtful(jobs: Iterable[Object], followed: Set[Key], now: datetime) -> list[Object]:
+def doubtful(jobs: Iterable[Object], followed: Set[Key], now: datetime, young: float) -> list[Object]:
     """The Jobs of which nobody may take care any more, the oldest first: their workflow has to tell.
 
     Args:
         jobs: All there are.
         followed: Those that this worker takes care of.
         now: The present, aware.
+        young: Seconds in which nobody doubts a Job.
     """
     found = [
         job
@@ -71,7 +70,7 @@ def doubtful(jobs: Iterable[Object], followed: Set[Key], now: datetime) -> list[
         if key_of(job) not in followed
         and "deletionTimestamp" not in job["metadata"]
         and "ttlSecondsAfterFinished" not in job["spec"]
-        and age(job, now) > _YOUNG
+        and age(job, now) > young
     ]
     return sorted(found, key=lambda job: str(job["metadata"]["creationTimestamp"]))
 
@@ -84,15 +83,23 @@ class Retention:
         watch: The pool's.
         ttl_seconds: For how long a Job is kept whose run is recorded.
         is_open: Whether a workflow has not ended, by its id.
+        young: Seconds in which a Job is left to the worker that made it, or will find it again.
     """
 
     def __init__(
-        self, jobs: Jobs, watch: Watch, ttl_seconds: int, is_open: Callable[[str], Awaitable[bool]]
+        self,
+        jobs: Jobs,
+        watch: Watch,
+        ttl_seconds: int,
+        is_open: Callable[[str], Awaitable[bool]],
+        *,
+        young: float = 60.0,
     ) -> None:
         self._jobs = jobs
         self._watch = watch
         self._ttl = ttl_seconds
         self._is_open = is_open
+        self._young = young
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweeping: asyncio.Task[NoReturn] | None = None
 
@@ -122,7 +129,7 @@ class Retention:
     async def sweep(self) -> None:
         """Look once for Jobs that nobody takes care of."""
         now = datetime.now(UTC)
-        for job in doubtful(self._watch.jobs(), self._watch.followed, now)[:_MAX_QUESTIONS]:
+        for job in doubtful(self._watch.jobs(), self._watch.followed, now, self._young)[:_MAX_QUESTIONS]:
             workflow_id = job["metadata"]["annotations"].get(names.WORKFLOW_ANNOTATION)
             try:
                 if workflow_id and not await self._is_open(workflow_id):
