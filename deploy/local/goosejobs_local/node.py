@@ -87,6 +87,7 @@ class Node:
         tools: See `tools`.
         flags: More flags of kubelet, kube-proxy and kube-scheduler.
         settings: More fields of the kubelet's configuration file.
+        outside: Whether pods reach more than this machine.
         images: Archives of images that it has from the start, by the names of the steps that import them.
     """
 
@@ -99,6 +100,7 @@ class Node:
     flags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     settings: Mapping[str, object] = field(default_factory=dict)
     images: Mapping[str, Path] = field(default_factory=dict)
+    outside: bool = False
 
     @property
     def folder(self) -> Path:
@@ -238,7 +240,8 @@ class Node:
     def _configurations(self) -> dict[str, str]:
         """The parts' configuration files, by their names in `folder`."""
         address, seen = self.network, _FOLDER
-        above = nameservers([path.read_text() for path in _RESOLV_CONF if path.exists()])
+        files = [path.read_text() for path in _RESOLV_CONF if path.exists()] if self.outside else []
+        above = nameservers(files)
         kubelet = nodeconfig.kubelet(address, seen, sandbox.cgroup_name(self.home))
         return {
             "containerd.toml": nodeconfig.containerd(address, seen, _plugins(self.tools), PAUSE_IMAGE),

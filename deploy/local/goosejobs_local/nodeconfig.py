@@ -85,13 +85,14 @@ def kube_proxy(network: Network, folder: Path, name: str) -> dict[str, object]:
 
 
 def corefile(network: Network, folder: Path, above: Sequence[str]) -> str:
-    """CoreDNS's configuration; `above` are the name servers that know all other names."""
+    """CoreDNS's configuration; `above` are the name servers that know all other names, if pods reach any."""
     return _COREFILE.format(
         node=network.node,
         ready=f"{network.node}:{DNS_READY}",
         domain=DOMAIN,
         kubeconfig=folder / "coredns.kubeconfig",
-        forward=f"forward . {' '.join(above)}" if above else "",
+        # Without an answer a pod would ask again and again, for seconds.
+        others=f"forward . {' '.join(above)}" if above else _NOBODY_KNOWS,
     )
 
 
@@ -148,7 +149,7 @@ conf_dir = "{folder}/cni"
 """
 
 _COREFILE = """\
-.:53 {{
+{domain}:53 in-addr.arpa:53 {{
     bind {node}
     errors
     ready {ready}
@@ -157,10 +158,20 @@ _COREFILE = """\
         pods insecure
         ttl 5
     }}
-    {forward}
+    cache 5
+}}
+
+.:53 {{
+    bind {node}
+    errors
+    {others}
     cache 5
 }}
 """
+_NOBODY_KNOWS = """\
+template ANY ANY {
+        rcode NXDOMAIN
+    }"""
 
 _FIREWALL = """\
 table ip {name}

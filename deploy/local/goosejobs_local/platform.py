@@ -238,6 +238,7 @@ class Platform:
             flags=options.flags,
             settings=options.kubelet,
             images=options.images,
+            outside=options.outside,
         )
 
     def _of_node(self) -> list[Part]:

@@ -54,7 +54,7 @@ def test_dns_passes_on_other_names_only_where_somebody_knows_them() -> None:
     assert "forward . 192.0.2.53 192.0.2.54\n" in nodeconfig.corefile(
         NETWORK, FOLDER, ["192.0.2.53", "192.0.2.54"]
     )
-    assert "forward" not in nodeconfig.corefile(NETWORK, FOLDER, [])
+    assert "rcode NXDOMAIN" in nodeconfig.corefile(NETWORK, FOLDER, [])
 
 
 def test_pods_get_addresses_of_the_nodes_block_and_no_other() -> None:
