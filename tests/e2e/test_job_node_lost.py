@@ -46,7 +46,7 @@ def worker(own_node: Rig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 async def test_a_log_that_is_rotated_many_times_loses_neither_the_result_nor_the_tokens(
     own_node: Rig, eventually: Eventually
 ) -> None:
-    # 60 lines of 16 KiB within 12 seconds: the log is rotated three times, and only its end is left on the node.
+    # 60 lines of 16 KiB within 12 seconds: the log is rotated, and only its end is left on the node.
     line = "head -c 16000 /dev/zero | tr '\\\\0' x > /proc/1/fd/1; echo > /proc/1/fd/1"
     script = f"for i in $(seq 60); do {line}; sleep 0.2; done; echo rotated"
     obj = goosejob("rotated", execution={"pool": "jobs"})

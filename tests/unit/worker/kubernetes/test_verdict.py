@@ -15,6 +15,7 @@ from goosejobs_worker.executors.kubernetes.verdict import (
     Lost,
     Verdict,
     is_ending,
+    is_running,
 )
 
 Object = dict[str, Any]
@@ -130,3 +131,11 @@ def test_only_what_kubernetes_is_about_to_finish_is_waited_for() -> None:
     assert is_ending(job(), pod(deleted=True))
     assert is_ending(job(), pod(ended(1)))
     assert is_ending(job("FailureTarget"), None)
+
+
+def test_only_a_goose_that_runs_undisturbed_needs_no_second_look() -> None:
+    assert is_running(job(), pod())
+    assert not is_running(job(), None)
+    assert not is_running(job(), pod({"waiting": {"reason": "ContainerCreating"}}))
+    assert not is_running(job(), pod(deleted=True))
+    assert not is_running(job("FailureTarget"), pod())

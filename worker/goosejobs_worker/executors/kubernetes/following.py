@@ -19,7 +19,7 @@ from goosejobs_worker.executors.kubernetes.logs import LogFollower, better
 from goosejobs_worker.executors.kubernetes.manifest import CONTAINER
 from goosejobs_worker.executors.kubernetes.progress import Progress, compact
 from goosejobs_worker.executors.kubernetes.template import PoolTemplate
-from goosejobs_worker.executors.kubernetes.verdict import Exited, Judge, Lost, is_ending
+from goosejobs_worker.executors.kubernetes.verdict import Exited, Judge, Lost, is_ending, is_running
 from goosejobs_worker.executors.kubernetes.watch import Sight
 from goosejobs_worker.goose.classify import classify
 from goosejobs_worker.goose.command import secret_values
@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 _LOOK_AGAIN: Final = 1.0
 """Seconds between two looks when nothing has changed: some reasons are a matter of time."""
+_WHILE_RUNNING: Final = 15.0
+"""The same while goose runs, and nobody has asked for its end."""
 _ASK_AGAIN: Final = 2.0
 
 
@@ -92,7 +94,7 @@ class Following:
                 case Lost() if await self._is_gone():
                     return await self._lost()
                 case _:
-                    await sight.change(_LOOK_AGAIN)
+                    await sight.change(_WHILE_RUNNING if is_running(sight.job, sight.pod) else _LOOK_AGAIN)
 
     def _open_log(self) -> None:
         pod = self.sight.pod

@@ -106,3 +106,8 @@ def is_ending(job: Object | None, pod: Object | None) -> bool:
     """Whether Kubernetes itself is about to finish the Job."""
     ended = pod is not None and ("deletionTimestamp" in pod["metadata"] or "terminated" in goose_state(pod))
     return ended or (job is not None and is_doomed(job))
+
+
+def is_running(job: Object | None, pod: Object | None) -> bool:
+    """Whether goose runs, and nothing is about to end it: then only its own end or an event is news."""
+    return job is not None and "running" in goose_state(pod) and not is_ending(job, pod)
