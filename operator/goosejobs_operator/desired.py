@@ -124,8 +124,15 @@ def ensure_served(execution: Execution, namespace: str, offers: Collection[Offer
         raise refusal(StalledReason.POOL_REFUSED, "spec.execution.job", message)
 
 
-def request(ref: GooseJobRef, generation: int, spec: GooseJobSpec, recipe: RecipeSnapshot) -> RunRequest:
+def request(
+    ref: GooseJobRef,
+    generation: int,
+    spec: GooseJobSpec,
+    recipe: RecipeSnapshot,
+    times: ScheduleSpec | None = None,
+) -> RunRequest:
     """What each of its runs is asked to do."""
+    intervals = [int(each.every.total_seconds()) for each in times.intervals] if times else []
     return RunRequest(
         goosejob=ref,
         generation=generation,
@@ -140,6 +147,7 @@ def request(ref: GooseJobRef, generation: int, spec: GooseJobSpec, recipe: Recip
         concurrency_policy=spec.concurrency_policy,
         active_deadline_seconds=spec.active_deadline_seconds,
         retry=spec.retry,
+        odd_intervals=sorted({seconds for seconds in intervals if seconds % 60}),
     )
 
 

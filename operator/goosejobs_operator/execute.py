@@ -22,6 +22,7 @@ from goosejobs_operator.plan import (
     StartOnce,
     Step,
     TerminateRun,
+    TriggerRun,
     UpdateSchedule,
 )
 from goosejobs_operator.temporal import Temporal
@@ -73,6 +74,9 @@ class Executor:
             case StartOnce(request):
                 await self._temporal.start_once(request)
                 log.info("GooseJob %s: started its run", name)
+            case TriggerRun(id_, at, token):
+                await self._temporal.trigger(id_, at, f"run {token}")
+                log.info("GooseJob %s: asked for a run, by request %s", name, token)
             case CancelRun(workflow_id):
                 await self._temporal.cancel(workflow_id)
             case TerminateRun(workflow_id, why):

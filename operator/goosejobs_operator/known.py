@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from goosejobs.clients.kube import Object
 from goosejobs.model import names
+from goosejobs_operator.annotations import tokens_of
 from goosejobs_operator.queue import Key
 
 
@@ -20,6 +21,7 @@ class Mark(NamedTuple):
     deleting: bool
     has_finalizer: bool
     completed: bool
+    requests: tuple[str, ...]
 
 
 def mark_of(obj: Object) -> Mark:
@@ -31,6 +33,7 @@ def mark_of(obj: Object) -> Mark:
         "deletionTimestamp" in meta,
         has_finalizer(obj),
         bool((obj.get("status") or {}).get("completionTime")),
+        tokens_of(obj),
     )
 
 

@@ -11,7 +11,7 @@ from goosejobs.lifecycle import read_status
 from goosejobs.model import names
 from goosejobs.model.run import GooseJobRef, RecipeSnapshot, RunRequest, Trigger
 from goosejobs.model.spec import GooseJobSpec
-from goosejobs.model.status import ActiveRun, GooseJobStatus
+from goosejobs.model.status import ActiveRun, Answer, GooseJobStatus
 from goosejobs_operator import desired
 from goosejobs_operator.backend import Backend, Offers
 from goosejobs_operator.desired import Refused
@@ -56,6 +56,8 @@ class Observation:
         once: The workflow of the one run, with `runOnce`.
         gone: Runs to be recorded in the place of a worker that cannot.
         open_runs: Ids of workflows that have to end before the object may go.
+        asked_run: The workflow of a run that somebody asked for, whose answer is still due.
+        triggered: Temporal was asked for that run, just before this look.
         offers: What its pool's workers take; nothing when it has none; None when that is not known.
         unreachable: Temporal does not answer, and the deletion has waited long enough for it.
         patience: How long a deletion waits.
@@ -74,6 +76,8 @@ class Observation:
     once: RunState | None = None
     gone: tuple[GoneRun, ...] = ()
     open_runs: tuple[str, ...] = ()
+    asked_run: RunState | None = None
+    triggered: bool = False
     offers: Offers | None = None
     unreachable: bool = False
     patience: timedelta = field(default=timedelta(0))
@@ -171,7 +175,7 @@ class Observer:
         self._backend.check()
         if seen.has_finalizer and not seen.runs_once:
             seen = replace(seen, schedule=await self._temporal.describe(seen.ref))
-        seen = replace(seen, gone=await self._gone(seen))
+        seen = replace(seen, gone=await self._gone(seen), asked_run=await self._asked_run(seen))
         try:
             spec = desired.read(obj)
             offers = await self._backend.offers(spec.execution.pool)
@@ -186,7 +190,7 @@ class Observer:
         times = desired.times(spec)
         desired.ensure_served(spec.execution, seen.ref.namespace, seen.offers)
         recipe = await self._recipe(seen, spec)
-        request = desired.request(seen.ref, seen.generation, spec, recipe)
+        request = desired.request(seen.ref, seen.generation, spec, recipe, times)
         wanted = WantedSchedule(
             times=times,
             request=request,
@@ -219,6 +223,15 @@ class Observer:
         applied = seen.schedule.request if seen.schedule else None
         known = applied.recipe if applied and applied.generation == seen.generation else None
         return await self._recipes.snapshot(seen.ref, spec, known, seen.workers)
+
+    async def _asked_run(self, seen: Observation) -> RunState | None:
+        handled = read_status(seen.obj).handled_requests
+        run = handled.run if handled else None
+        if run is None or run.answer is not Answer.NOTED or not run.workflow_id:
+            return None
+        ref = seen.ref
+        ours = names.is_of(run.workflow_id, ref.namespace, ref.name, ref.uid)
+        return await self._temporal.run_state(run.workflow_id) if ours else None
 
     async def _gone(self, seen: Observation) -> tuple[GoneRun, ...]:
         """The runs in `status.active` whose workflow cannot record them any more."""

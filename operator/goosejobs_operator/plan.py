@@ -1,10 +1,12 @@
 """What to do about a GooseJob, from one look at it: a short list of steps. Pure."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from temporalio.api.schedule.v1 import Schedule
 
 from goosejobs.model.run import RunRequest
+from goosejobs_operator import requests
 from goosejobs_operator.observe import GoneRun, Observation
 from goosejobs_operator.schedule import WantedSchedule, differences, schedule_id
 
@@ -58,6 +60,15 @@ class StartOnce:
 
 
 @dataclass(frozen=True, slots=True)
+class TriggerRun:
+    """Let the schedule start a run that somebody asked for. The same step again does nothing."""
+
+    id: str
+    at: datetime
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
 class CancelRun:
     """Ask a run to end."""
 
@@ -93,6 +104,7 @@ Step = (
     | UpdateSchedule
     | DeleteSchedule
     | StartOnce
+    | TriggerRun
     | CancelRun
     | TerminateRun
     | CloseRecord
@@ -108,7 +120,7 @@ def plan(seen: Observation) -> list[Step]:
         return [*(CloseRecord(gone) for gone in seen.gone), LookAgain(0)]
     if seen.runs_once:
         return _run_once(seen)
-    return _keep_schedule(seen)
+    return _keep_schedule(seen) or _run_now(seen)
 
 
 def _run_once(seen: Observation) -> list[Step]:
@@ -132,6 +144,15 @@ def _keep_schedule(seen: Observation) -> list[Step]:
         return []
     update = UpdateSchedule(schedule_id(seen.ref), seen.target, seen.schedule.token, tuple(parts))
     return [update, LookAgain(VERIFY_SECONDS)]
+
+
+def _run_now(seen: Observation) -> list[Step]:
+    """Once the schedule is as wanted, so that the run is what the spec says now."""
+    noted = requests.noted_run(seen.obj)
+    if noted is None or requests.answer_to_run(seen) != noted or seen.triggered:
+        return []
+    at = requests.run_time(seen, noted)
+    return [TriggerRun(schedule_id(seen.ref), at, noted.token)] if at and seen.schedule else []
 
 
 def _finalizer(seen: Observation) -> list[Step]:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from goosejobs.clients.errors import ClientError, Conflict, NotFound, Unavailable
@@ -9,13 +10,13 @@ from goosejobs.clients.kube import Object
 from goosejobs.lifecycle import read_spec
 from goosejobs.model import names
 from goosejobs.model.reasons import ReadyReason, StalledReason
-from goosejobs_operator import metrics, status
+from goosejobs_operator import metrics, requests, status
 from goosejobs_operator.backend import Backend
 from goosejobs_operator.execute import Executor
 from goosejobs_operator.known import Known, has_finalizer, mark_of
 from goosejobs_operator.kube import OperatorKube
 from goosejobs_operator.observe import Observation, Observer
-from goosejobs_operator.plan import LookAgain, RemoveFinalizer, Step, plan
+from goosejobs_operator.plan import LookAgain, RemoveFinalizer, Step, TriggerRun, plan
 from goosejobs_operator.queue import Key
 from goosejobs_operator.temporal import TemporalUnavailable
 
@@ -130,6 +131,8 @@ class Reconciler:
         steps = plan(seen)
         self._ensure_active()
         obj = await self._executor.execute(steps, seen)
+        if any(isinstance(step, TriggerRun) for step in steps):
+            seen = replace(await self._observer.observe(obj), triggered=True)
         if any(isinstance(step, RemoveFinalizer) for step in steps):
             self._known.forget(key)
             return None
@@ -143,6 +146,8 @@ class Reconciler:
         written = await self._write(obj, wanted)
         if again is not None:
             return again
+        if not seen.deleting and requests.is_pending(written):
+            return requests.SOON_SECONDS
         if seen.waiting or (seen.refused and seen.refused.reason is StalledReason.RECIPE_NOT_FOUND):
             return MISSING_SECONDS
         self._known.settle(key, mark_of(written))

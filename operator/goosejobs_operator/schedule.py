@@ -73,6 +73,8 @@ class Described:
         current: Whether its argument stands there as it would be written today: with the newest key.
         skipped: Due times that did not take place because a run was active.
         missed: Due times that passed beyond the catch-up window.
+        buffered: Runs that wait for the ones before them.
+        running: Its running runs.
         workflow_ids: Its running and its latest runs.
     """
 
@@ -83,6 +85,8 @@ class Described:
     current: bool = True
     skipped: int = 0
     missed: int = 0
+    buffered: int = 0
+    running: tuple[str, ...] = ()
     workflow_ids: tuple[str, ...] = field(default=())
 
 

@@ -15,6 +15,7 @@ from goosejobs.model import names
 from goosejobs.model.reasons import ReadyReason
 from goosejobs.model.spec import GooseJobSpec
 from goosejobs.model.status import Condition, GooseJobStatus
+from goosejobs_operator import requests
 from goosejobs_operator.desired import Refused
 from goosejobs_operator.observe import Observation
 from goosejobs_operator.schedule import foreign_pause, schedule_id
@@ -22,7 +23,15 @@ from goosejobs_operator.schedule import foreign_pause, schedule_id
 OWNED_CONDITIONS = frozenset({"Ready", "Reconciling", "Stalled", "Suspended", "WorkersAvailable"})
 _SHARE = Share(
     fields=frozenset(
-        {"observedGeneration", "phase", "displaySchedule", "scheduleId", "recipeDigest", "nextScheduleTime"}
+        {
+            "observedGeneration",
+            "phase",
+            "displaySchedule",
+            "scheduleId",
+            "recipeDigest",
+            "nextScheduleTime",
+            "handledRequests",
+        }
     ),
     counts=frozenset({"skipped", "missed"}),
     conditions=OWNED_CONDITIONS,
@@ -48,6 +57,7 @@ def derive(seen: Observation) -> dict[str, Any] | None:
         JSON; None when it is what the object has, so that nothing is to be written.
     """
     status = read_status(seen.obj)
+    status.handled_requests = requests.answered(seen)
     _note_facts(status, seen)
     suspended = _suspended(seen)
     said = [*_readiness(seen, suspended), suspended]
@@ -75,6 +85,7 @@ def derive_failing(obj: Object, reason: ReadyReason, why: str, now: datetime) ->
         for c in status.conditions
         if c.type in {"Suspended", "WorkersAvailable"}
     ]
+    status.handled_requests = requests.first_seen(obj)
     status.observed_generation = int(obj["metadata"].get("generation", 0))
     status.conditions = _conditions(obj, status, said, now)
     return _owned(obj, status, now)

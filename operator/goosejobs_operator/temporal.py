@@ -13,13 +13,14 @@ from typing import Final
 
 from temporalio.api.common.v1 import Memo, Payload, SearchAttributes
 from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.schedule.v1 import Schedule
+from temporalio.api.schedule.v1 import Schedule, SchedulePatch, TriggerImmediatelyRequest
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import (
     CreateScheduleRequest,
     DeleteScheduleRequest,
     DescribeScheduleRequest,
     DescribeTaskQueueRequest,
+    PatchScheduleRequest,
     UpdateScheduleRequest,
 )
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
@@ -124,8 +125,8 @@ class Temporal:
         except NotFound:
             return None
         argument, unreadable = await self._argument(found.schedule)
-        runs = [run.workflow_id for run in found.info.running_workflows]
-        runs += [recent.start_workflow_result.workflow_id for recent in found.info.recent_actions]
+        running = [run.workflow_id for run in found.info.running_workflows]
+        recent = [each.start_workflow_result.workflow_id for each in found.info.recent_actions]
         return Described(
             schedule=found.schedule,
             token=found.conflict_token,
@@ -134,7 +135,9 @@ class Temporal:
             current=self._is_current(found.schedule),
             skipped=found.info.overlap_skipped,
             missed=found.info.missed_catchup_window,
-            workflow_ids=tuple(dict.fromkeys(runs)),
+            buffered=found.info.buffer_size,
+            running=tuple(running),
+            workflow_ids=tuple(dict.fromkeys([*running, *recent])),
         )
 
     async def _argument(self, described: Schedule) -> tuple[RunRequest | None, str]:
@@ -228,6 +231,32 @@ class Temporal:
                 await self._client.workflow_service.delete_schedule(request, retry=True, timeout=_TIMEOUT)
         except NotFound:
             return
+
+    async def trigger(self, id_: str, at: datetime, request_id: str) -> None:
+        """Let the schedule start a run now, as its own policies allow, even while it is paused.
+
+        Args:
+            id_: The schedule's.
+            at: The run's scheduled time, which names its workflow: whole seconds.
+            request_id: Asking again under the same one does nothing.
+
+        Raises:
+            Conflict: Somebody removed the schedule.
+        """
+        trigger = TriggerImmediatelyRequest()
+        trigger.scheduled_time.FromDatetime(at)
+        request = PatchScheduleRequest(
+            namespace=self._client.namespace,
+            schedule_id=id_,
+            patch=SchedulePatch(trigger_immediately=trigger),
+            identity=self._client.identity,
+            request_id=request_id,
+        )
+        try:
+            with self._call("trigger schedule", id_):
+                await self._client.workflow_service.patch_schedule(request, retry=True, timeout=_TIMEOUT)
+        except NotFound as error:
+            raise Conflict(str(error)) from error
 
     async def schedules(self) -> AsyncIterator[Found]:
         """All schedules of GooseJobs of this cluster."""

@@ -34,7 +34,6 @@ with workflow.unsafe.imports_passed_through():
         RunInfo,
         RunOutcome,
         RunRequest,
-        Trigger,
     )
     from goosejobs.model.spec import ConcurrencyPolicy
     from goosejobs_worker.attempts import Attempts
@@ -292,7 +291,7 @@ def _run_info(request: RunRequest) -> RunInfo:
         goosejob=request.goosejob,
         id=names.run_id(scheduled),
         workflow_id=info.workflow_id,
-        trigger=Trigger.ONCE if scheduled is None else Trigger.SCHEDULE,
+        trigger=request.trigger_at(scheduled),
         scheduled_time=scheduled,
         start_time=info.start_time,
     )

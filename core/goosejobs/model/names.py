@@ -13,6 +13,9 @@ FINALIZER = f"{GROUP}/cleanup"
 RECIPE_LABEL = f"{GROUP}/recipe"
 """A ConfigMap with this label (any value) is watched: a change of it reaches its GooseJobs at once."""
 
+# Requests: annotations that people write on a GooseJob. A new value acts once, and is echoed in the status.
+RUN_REQUESTED = f"{GROUP}/run-requested"
+
 # On every Kubernetes Job of ours and on its pods:
 GOOSEJOB_LABEL = f"{GROUP}/goosejob"
 UID_LABEL = f"{GROUP}/uid"

@@ -31,6 +31,8 @@ class Trigger(StrEnum):
     """What started a run."""
 
     SCHEDULE = "Schedule"
+    MANUAL = "Manual"
+    """Somebody asked for it at a time at which the schedule is not due."""
     ONCE = "Once"
 
 
@@ -73,6 +75,24 @@ class RunRequest(Message):
     concurrency_policy: ConcurrencyPolicy = ConcurrencyPolicy.FORBID
     active_deadline_seconds: int = 7200
     retry: Retry = Field(default_factory=Retry)
+    odd_intervals: list[int] | None = None
+    """Seconds of each `@every` that is not in whole minutes; None in what an earlier release sent."""
+
+    def trigger_at(self, scheduled_time: datetime | None) -> Trigger:
+        """What started the run of this time.
+
+        A schedule is due at whole minutes and at the multiples of its `@every`, counted from 1970. A run that
+        somebody asks for gets another second: the two never share a run id, and the time tells which it is.
+
+        Args:
+            scheduled_time: As `names.run_id` takes it.
+        """
+        if scheduled_time is None:
+            return Trigger.ONCE
+        seconds = int(scheduled_time.timestamp())
+        if self.odd_intervals is None or any(seconds % each == 0 for each in (60, *self.odd_intervals)):
+            return Trigger.SCHEDULE
+        return Trigger.MANUAL
 
 
 class Tokens(Message):

@@ -19,6 +19,7 @@ MAX_RESULT: Final = 4096
 MAX_RECENT_RESULT: Final = 256
 MAX_ACTIVE: Final = 32
 MAX_RECENT: Final = 50
+MAX_TOKEN: Final = 64
 
 
 class StatusPart(BaseModel):
@@ -93,6 +94,36 @@ class Counts(StatusPart):
     missed: int = Field(default=0, ge=0)
 
 
+class Answer(StrEnum):
+    """What became of a request."""
+
+    NOTED = "Noted"
+    """It is new, and about to be acted on."""
+    STARTED = "Started"
+    QUEUED = "Queued"
+    """It is acted on after the runs before it."""
+    SKIPPED = "Skipped"
+    """A run was active, and the concurrency policy allows no second one."""
+    REFUSED = "Refused"
+    NOT_NEW = "NotNew"
+    """It was there when the object was first seen."""
+
+
+class HandledRun(StatusPart):
+    """The newest `run-requested` and what became of it."""
+
+    token: str = Field(max_length=MAX_TOKEN)
+    answer: Answer
+    workflow_id: str | None = Field(default=None, max_length=512)
+    message: str = Field(default="", max_length=MAX_MESSAGE)
+
+
+class HandledRequests(StatusPart):
+    """The requests that were made by annotation, as far as they were acted on."""
+
+    run: HandledRun | None = None
+
+
 class GooseJobStatus(StatusPart):
     """The whole status."""
 
@@ -112,3 +143,4 @@ class GooseJobStatus(StatusPart):
     last_run: RunRecord | None = None
     recent_runs: list[RunRecord] = Field(default_factory=list, max_length=MAX_RECENT)
     counts: Counts = Field(default_factory=Counts)
+    handled_requests: HandledRequests | None = None

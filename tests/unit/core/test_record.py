@@ -247,3 +247,11 @@ def test_whatever_the_order_of_the_news_each_run_counts_once_and_the_newest_show
     if told:
         assert status.last_run is not None
         assert status.last_run.id == max(t.run.id for t in told)
+
+
+def test_a_run_that_somebody_asked_for_leaves_the_last_due_time_alone() -> None:
+    obj = goosejob()
+    owned = announced(obj, run(trigger=Trigger.MANUAL), 1, "w", T0)
+    assert owned is not None
+    assert "lastScheduleTime" not in owned
+    assert owned["active"][0]["trigger"] == "Manual"

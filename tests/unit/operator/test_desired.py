@@ -144,5 +144,6 @@ def test_a_run_is_asked_for_what_the_spec_says() -> None:
             "backoff_coefficient": 2,
             "max_interval_seconds": 30,
         },
+        "odd_intervals": [],
     }
     assert asked.recipe == RECIPE

@@ -1,0 +1,42 @@
+"""The requests that people write on a GooseJob as annotations, read. Pure."""
+
+import re
+from hashlib import sha256
+
+from goosejobs.clients.kube import Object
+from goosejobs.model import names
+from goosejobs.model.status import MAX_TOKEN
+
+REQUESTS = (names.RUN_REQUESTED,)
+
+_TOKEN = re.compile(rf"[A-Za-z0-9._:+-]{{1,{MAX_TOKEN}}}")
+_ODD = re.compile(r"[^A-Za-z0-9._:+-]")
+_SHOWN = 48
+
+
+def value_of(obj: Object, annotation: str) -> str:
+    """The value as it stands there; empty when nothing is asked for."""
+    return str((obj["metadata"].get("annotations") or {}).get(annotation) or "")
+
+
+def is_token(value: str) -> bool:
+    """Whether a value can be repeated as it is."""
+    return _TOKEN.fullmatch(value) is not None
+
+
+def token_of(obj: Object, annotation: str) -> str:
+    """The value, or what stands for one that is too long or too odd to be repeated.
+
+    Returns:
+        At most `MAX_TOKEN` plain characters; empty when nothing is asked for.
+    """
+    value = value_of(obj, annotation)
+    if not value or is_token(value):
+        return value
+    digest = sha256(value.encode("utf-8", "backslashreplace")).hexdigest()
+    return f"{_ODD.sub('_', value[:_SHOWN])}-{digest[:8]}"
+
+
+def tokens_of(obj: Object) -> tuple[str, ...]:
+    """All requests: a change of one is a cause to act."""
+    return tuple(token_of(obj, each) for each in REQUESTS)

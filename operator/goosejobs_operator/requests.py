@@ -1,0 +1,179 @@
+"""What people ask for by annotation: each new value is answered once, and the status has the answer. Pure.
+
+A value may stay where it is, in a repository for example: it is compared with the one answered last. One that
+is there when the object is first seen does nothing, because whoever restores or recreates an object asks for
+no run.
+
+A run is noted in the status, with the time that names it, before Temporal is asked for it. Whoever goes on
+after a crash finds it there, and asks for the same run under the same id.
+"""
+
+from datetime import datetime, timedelta
+
+from goosejobs.clients.kube import Object
+from goosejobs.lifecycle import read_status, rfc3339
+from goosejobs.model import names
+from goosejobs.model.run import Trigger
+from goosejobs.model.spec import ConcurrencyPolicy
+from goosejobs.model.status import MAX_MESSAGE, MAX_TOKEN, Answer, GooseJobStatus, HandledRequests, HandledRun
+from goosejobs_operator.annotations import is_token, token_of, value_of
+from goosejobs_operator.observe import Observation
+from goosejobs_operator.schedule import schedule_id
+
+SOON_SECONDS = 0.05
+"""How soon to go on with a request that is not answered yet."""
+
+FORBID_PATIENCE = timedelta(seconds=2)
+"""After so long a run that did not start was skipped, even where the run before it has ended since."""
+
+PATIENCE = timedelta(seconds=15)
+"""After so long a run that Temporal neither started nor keeps waiting will not start."""
+
+_MINUTE = timedelta(minutes=1)
+_ASK_AGAIN = "ask again with a new value"
+_NOT_NEW = "It was there when the GooseJob was first seen, so it did nothing. Another value acts."
+
+
+def is_pending(obj: Object) -> bool:
+    """Whether something is asked for that is not answered yet."""
+    run = _handled(read_status(obj)).run
+    asked = token_of(obj, names.RUN_REQUESTED)
+    return (run is not None and run.answer is Answer.NOTED) or bool(
+        asked and (run is None or run.token != asked)
+    )
+
+
+def noted_run(obj: Object) -> HandledRun | None:
+    """The run that was asked for and is to be started."""
+    run = _handled(read_status(obj)).run
+    return run if run and run.answer is Answer.NOTED else None
+
+
+def run_time(seen: Observation, run: HandledRun) -> datetime | None:
+    """The scheduled time of a run that was noted; None when the status was made up by somebody."""
+    stem, _, text = (run.workflow_id or "").partition(f"{schedule_id(seen.ref)}-")
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if not stem and moment.tzinfo else None
+
+
+def answered(seen: Observation) -> HandledRequests | None:
+    """What `status.handledRequests` is to say."""
+    handled = _handled(read_status(seen.obj))
+    if not seen.deleting:
+        handled = handled.model_copy(update={"run": answer_to_run(seen)})
+    return _or_none(handled)
+
+
+def first_seen(obj: Object) -> HandledRequests | None:
+    """The same while the object cannot be looked at: only what is there from the start is answered."""
+    status = read_status(obj)
+    handled, asked = _handled(status), token_of(obj, names.RUN_REQUESTED)
+    if status.observed_generation < 0 and asked and handled.run is None:
+        handled = handled.model_copy(update={"run": _not_new(asked)})
+    return _or_none(handled)
+
+
+def answer_to_run(seen: Observation) -> HandledRun | None:
+    """The answer to `run-requested`, as far as it is known by now."""
+    status = read_status(seen.obj)
+    before, token = _handled(status).run, token_of(seen.obj, names.RUN_REQUESTED)
+    if before and before.answer is Answer.NOTED:
+        return _outcome(seen, before)
+    if not token or (before and before.token == token):
+        return before
+    if status.observed_generation < 0:
+        return _not_new(token)
+    if why := _refusal(seen):
+        return _said(token, Answer.REFUSED, why)
+    if seen.schedule is None:
+        return before  # it is being created
+    moment = _free_second(seen, before)
+    if moment is None:
+        why = "Its schedule is due at every second, so a run cannot be told from those: change the schedule."
+        return _said(token, Answer.REFUSED, why)
+    workflow_id = f"{schedule_id(seen.ref)}-{rfc3339(moment)}"
+    return HandledRun(token=token, answer=Answer.NOTED, workflow_id=workflow_id, message="It is starting.")
+
+
+def _refusal(seen: Observation) -> str:
+    value = value_of(seen.obj, names.RUN_REQUESTED)
+    if value and not is_token(value):
+        return (
+            f"{names.RUN_REQUESTED} has to be a token of at most {MAX_TOKEN} characters, which are letters, "
+            "digits and . _ : + -, such as 2026-11-21T08:00."
+        )
+    if seen.runs_once:
+        return (
+            "spec.runOnce is true, and it runs only once: apply it under another name to have it run again."
+        )
+    if seen.refused:
+        return f"It is Stalled ({seen.refused.reason}: {seen.refused.message}): mend it, then {_ASK_AGAIN}."
+    if seen.waiting:
+        return f"Its recipe cannot be read yet ({seen.waiting}): {_ASK_AGAIN} later."
+    if seen.over:
+        return "It is Completed: apply it under another name, or give it a later end."
+    return ""
+
+
+def _outcome(seen: Observation, run: HandledRun) -> HandledRun:
+    """What became of a run that was noted; noted still while that cannot be told."""
+    if seen.asked_run is not None:
+        return run.model_copy(update={"answer": Answer.STARTED, "message": ""})
+    moment = run_time(seen, run)
+    if moment is None:
+        return _said(run.token, Answer.REFUSED, f"Somebody edited the status: {_ASK_AGAIN}.")
+    if not seen.triggered:
+        why = _refusal(seen)
+        return _said(run.token, Answer.REFUSED, why) if why else run
+    return _unstarted(seen, run, seen.now - moment)
+
+
+def _unstarted(seen: Observation, run: HandledRun, since: timedelta) -> HandledRun:
+    schedule = seen.schedule
+    if schedule and schedule.buffered:
+        message = "It starts after the runs before it, as spec.concurrencyPolicy says."
+        return run.model_copy(update={"answer": Answer.QUEUED, "message": message})
+    forbidden = seen.request is not None and seen.request.concurrency_policy is ConcurrencyPolicy.FORBID
+    if schedule and forbidden and (schedule.running or since >= FORBID_PATIENCE):
+        which = schedule.running[0] if schedule.running else "one that has ended since"
+        why = f"A run was active ({which}), and spec.concurrencyPolicy is Forbid: {_ASK_AGAIN} after it."
+        return _said(run.token, Answer.SKIPPED, why)
+    if since >= PATIENCE:
+        return _said(
+            run.token, Answer.REFUSED, f"Temporal took the request, and started no run: {_ASK_AGAIN}."
+        )
+    return run
+
+
+def _free_second(seen: Observation, before: HandledRun | None) -> datetime | None:
+    """A time for a run that is nobody else's: not one at which the schedule is due, nor an earlier run's."""
+    taken = set(seen.schedule.workflow_ids if seen.schedule else ())
+    last = run_time(seen, before) if before else None
+    moment = seen.now.replace(microsecond=0)
+    if last is not None and moment <= last < moment + _MINUTE:
+        moment = last + timedelta(seconds=1)
+    for _ in range(60):
+        due = seen.request is None or seen.request.trigger_at(moment) is not Trigger.MANUAL
+        if not due and f"{schedule_id(seen.ref)}-{rfc3339(moment)}" not in taken:
+            return moment
+        moment += timedelta(seconds=1)
+    return None
+
+
+def _handled(status: GooseJobStatus) -> HandledRequests:
+    return status.handled_requests or HandledRequests()
+
+
+def _or_none(handled: HandledRequests) -> HandledRequests | None:
+    return handled if handled.model_fields_set and handled != HandledRequests() else None
+
+
+def _not_new(token: str) -> HandledRun:
+    return _said(token, Answer.NOT_NEW, _NOT_NEW)
+
+
+def _said(token: str, answer: Answer, message: str) -> HandledRun:
+    return HandledRun(token=token, answer=answer, message=message[:MAX_MESSAGE])

@@ -1,0 +1,169 @@
+"""What people ask of a GooseJob by annotation: real API server, Temporal, operator, worker and goose."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from temporalio.client import Client
+
+from support import schedules
+from support.objects import Kubectl, Object, apply, get, goosejob, is_true
+from support.schedules import schedule_id
+
+Eventually = Callable[..., Awaitable[Any]]
+
+pytestmark = pytest.mark.usefixtures("operator")
+
+RUN = "goosejobs.dev/run-requested"
+NOBODY: Object = {"execution": {"pool": "nobody"}}
+YEARLY: Any = {"schedule": "0 0 1 1 *"}
+
+
+@pytest.fixture
+async def client(temporal_address: str) -> Client:
+    return await schedules.connect(temporal_address)
+
+
+async def ready(kubectl: Kubectl, eventually: Eventually, namespace: str, name: str) -> Object:
+    obj: Object = await eventually(
+        lambda: (o := get(kubectl, namespace, name)) and is_true(o, "Ready") and o, timeout=30
+    )
+    return obj
+
+
+def ask(kubectl: Kubectl, namespace: str, name: str, annotation: str, value: str) -> None:
+    """kubectl annotate."""
+    kubectl("annotate", "-n", namespace, "--overwrite", "goosejob", name, f"{annotation}={value}")
+
+
+async def answer(
+    kubectl: Kubectl, eventually: Eventually, namespace: str, name: str, kind: str, token: str
+) -> Object:
+    """Wait for the answer to a request."""
+
+    def given() -> Object | None:
+        handled: Object = get(kubectl, namespace, name)["status"]["handledRequests"][kind]
+        return handled if handled["token"] == token and handled["answer"] != "Noted" else None
+
+    found: Object = await eventually(given, timeout=30)
+    return found
+
+
+async def runs(client: Client, obj: Object) -> list[str]:
+    """The workflows that its schedule has started, oldest first."""
+    found = await client.get_schedule_handle(schedule_id(obj)).describe()
+    return [
+        each.action.workflow_id for each in found.info.recent_actions if hasattr(each.action, "workflow_id")
+    ]
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_run_that_is_asked_for_starts_at_once_even_while_it_is_suspended(
+    kubectl: Kubectl, eventually: Eventually, namespace: str, client: Client
+) -> None:
+    apply(kubectl, namespace, goosejob("a", suspend=True, **YEARLY))
+    await ready(kubectl, eventually, namespace, "a")
+    asked = time.monotonic()
+    ask(kubectl, namespace, "a", RUN, "first")
+    said = await answer(kubectl, eventually, namespace, "a", "run", "first")
+    assert time.monotonic() - asked < 2  # kubectl's own time and a busy machine's are in it
+    assert said["answer"] == "Started"
+    last = await eventually(lambda: get(kubectl, namespace, "a")["status"]["lastRun"], timeout=60)
+    assert (last["trigger"], last["outcome"]) == ("Manual", "Succeeded")
+    obj = get(kubectl, namespace, "a")
+    assert obj["status"]["lastSuccessfulTime"] == last["finishTime"]
+    assert "lastScheduleTime" not in obj["status"]
+    assert is_true(obj, "Suspended")
+    assert await runs(client, obj) == [said["workflowId"]]
+
+
+async def test_a_value_that_is_there_at_first_sight_does_nothing_and_is_told_so(
+    kubectl: Kubectl, eventually: Eventually, namespace: str, client: Client
+) -> None:
+    job = goosejob("a", **YEARLY, **NOBODY)
+    job["metadata"]["annotations"] = {RUN: "in-git"}
+    apply(kubectl, namespace, job)
+    said = await answer(kubectl, eventually, namespace, "a", "run", "in-git")
+    assert said["answer"] == "NotNew"
+    job["spec"]["schedule"] = "0 0 2 1 *"
+    apply(kubectl, namespace, job)  # as a repository does that keeps it
+    obj = await ready(kubectl, eventually, namespace, "a")
+    assert await runs(client, obj) == []
+    ask(kubectl, namespace, "a", RUN, "second")
+    said = await answer(kubectl, eventually, namespace, "a", "run", "second")
+    assert await runs(client, obj) == [said["workflowId"]]
+
+
+@pytest.mark.parametrize(
+    ("policy", "word", "started"), [("Forbid", "Skipped", 1), ("Allow", "Started", 2), ("Queue", "Queued", 1)]
+)
+async def test_a_second_run_is_dealt_with_as_the_concurrency_policy_says(
+    kubectl: Kubectl,
+    eventually: Eventually,
+    namespace: str,
+    client: Client,
+    policy: str,
+    word: str,
+    started: int,
+) -> None:
+    apply(kubectl, namespace, goosejob("a", concurrencyPolicy=policy, **YEARLY, **NOBODY))
+    obj = await ready(kubectl, eventually, namespace, "a")
+    ask(kubectl, namespace, "a", RUN, "1")
+    first = await answer(kubectl, eventually, namespace, "a", "run", "1")
+    ask(kubectl, namespace, "a", RUN, "2")
+    second = await answer(kubectl, eventually, namespace, "a", "run", "2")
+    assert (first["answer"], second["answer"]) == ("Started", word)
+    assert len(set(await runs(client, obj))) == started
+    assert (first["workflowId"] in second["message"]) == (word == "Skipped")
+
+
+async def test_many_requests_at_once_are_as_many_runs_with_ids_of_their_own(
+    kubectl: Kubectl, eventually: Eventually, namespace: str, client: Client
+) -> None:
+    apply(
+        kubectl,
+        namespace,
+        goosejob("a", concurrencyPolicy="Allow", schedule="@every 7s", suspend=True, **NOBODY),
+    )
+    obj = await ready(kubectl, eventually, namespace, "a")
+    said = []
+    for token in "abcd":
+        ask(kubectl, namespace, "a", RUN, token)
+        said.append(await answer(kubectl, eventually, namespace, "a", "run", token))
+    ids = [each["workflowId"] for each in said]
+    assert len(set(ids)) == 4
+    assert await runs(client, obj) == ids
+
+
+async def test_what_cannot_run_is_refused_with_a_sentence(
+    kubectl: Kubectl, eventually: Eventually, namespace: str
+) -> None:
+    stalled = goosejob("stalled", schedule="0 0 30 2 *", **NOBODY)
+    apply(
+        kubectl,
+        namespace,
+        stalled,
+        goosejob("once", suspend=True, **NOBODY),
+        goosejob("odd", **YEARLY, **NOBODY),
+    )
+    await eventually(lambda: is_true(get(kubectl, namespace, "stalled"), "Stalled"))
+    for name in ("once", "odd"):
+        await ready(kubectl, eventually, namespace, name)
+    for name in ("once", "stalled"):
+        ask(kubectl, namespace, name, RUN, "now")
+    once = await answer(kubectl, eventually, namespace, "once", "run", "now")
+    assert once["answer"] == "Refused"
+    assert "under another name" in once["message"]
+    said = await answer(kubectl, eventually, namespace, "stalled", "run", "now")
+    assert said["answer"] == "Refused"
+    assert "ScheduleNeverFires" in said["message"]
+    ask(kubectl, namespace, "odd", RUN, "run it, please! " + "ä" * 3000)
+    said = await eventually(lambda: get(kubectl, namespace, "odd")["status"]["handledRequests"]["run"])
+    assert (said["answer"], len(said["token"]) <= 64) == ("Refused", True)
+    assert "at most 64 characters" in said["message"]
+    before = get(kubectl, namespace, "odd")["metadata"]["resourceVersion"]
+    await asyncio.to_thread(ask, kubectl, namespace, "once", RUN, "again")
+    await answer(kubectl, eventually, namespace, "once", "run", "again")
+    assert get(kubectl, namespace, "odd")["metadata"]["resourceVersion"] == before

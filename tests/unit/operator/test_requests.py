@@ -1,0 +1,245 @@
+"""What the operator answers to requests that people write as annotations."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from goosejobs.clients.kube import Object
+from goosejobs.lifecycle import read_status
+from goosejobs.model.reasons import ReadyReason, StalledReason
+from goosejobs.model.run import Trigger
+from goosejobs.model.spec import ConcurrencyPolicy
+from goosejobs_operator.annotations import is_token, token_of
+from goosejobs_operator.desired import refusal
+from goosejobs_operator.known import mark_of
+from goosejobs_operator.observe import Observation
+from goosejobs_operator.plan import LookAgain, TriggerRun, UpdateSchedule, plan
+from goosejobs_operator.requests import is_pending
+from goosejobs_operator.status import derive, derive_failing
+from goosejobs_operator.temporal import RunState
+from support.observations import NOW, described, goosejob, request, schedule, seen, wanted
+
+RUN = "goosejobs.dev/run-requested"
+ID = "goosejob/team-a/report/11111111-2222-3333-4444-555555555555"
+AT = datetime(2026, 11, 21, 12, 0, 30, tzinfo=UTC)
+MINE = f"{ID}-2026-11-21T12:00:30Z"
+NOTED = {"token": "t", "answer": "Noted", "workflowId": MINE, "message": "It is starting."}
+REFUSED = refusal(StalledReason.INVALID_SCHEDULE, "spec.schedule", "no")
+OPEN = RunState(open=True, terminated=False, start_time=NOW, close_time=None)
+ENDED = RunState(open=False, terminated=False, start_time=NOW, close_time=NOW)
+
+
+def asking(value: str | None = "t", run: Object | None = None, **more: Any) -> Object:
+    """A GooseJob that was seen before, whose annotation asks for a run."""
+    handled = {"handledRequests": {"run": run}} if run else {}
+    obj = goosejob(status={"observedGeneration": 3, **handled}, **more)
+    obj["metadata"]["annotations"] = {} if value is None else {RUN: value}
+    return obj
+
+
+def look(obj: Object, have: dict[str, Any] | None = None, **more: Any) -> Observation:
+    """A look at it, whose schedule is as wanted."""
+    policy = more.pop("policy", ConcurrencyPolicy.FORBID)
+    want = wanted(concurrency_policy=policy, odd_intervals=more.pop("odd_intervals", []))
+    found = described(want, **(have or {}))
+    return seen(obj, request=want.request, wanted=want, schedule=found, target=found.schedule, **more)
+
+
+def said(one: Observation) -> dict[str, Any] | None:
+    """What the status says of the request after a look."""
+    status = derive(one)
+    handled: dict[str, Any] = (status or one.obj["status"]).get("handledRequests", {})
+    return handled.get("run")
+
+
+def after(one: Observation) -> Object:
+    """The object after the status was written."""
+    return {**one.obj, "status": {**one.obj["status"], **(derive(one) or {})}}
+
+
+def test_a_new_value_is_noted_with_the_time_of_its_run_before_temporal_is_asked() -> None:
+    one = look(asking())
+    assert plan(one) == []
+    assert said(one) == NOTED
+    assert is_pending(after(one))
+
+
+def test_a_noted_run_is_asked_for_under_its_time_and_token() -> None:
+    assert plan(look(asking(run=NOTED))) == [TriggerRun(ID, AT, "t")]
+
+
+def test_a_noted_run_is_asked_for_although_its_annotation_has_changed_since() -> None:
+    assert plan(look(asking("u", run=NOTED))) == [TriggerRun(ID, AT, "t")]
+    assert plan(look(asking(None, run=NOTED))) == [TriggerRun(ID, AT, "t")]
+
+
+def test_the_schedule_is_first_made_as_the_spec_says() -> None:
+    have = described(wanted("0 9 * * *"))
+    steps = plan(seen(asking(run=NOTED), schedule=have, wanted=wanted(), target=schedule(wanted())))
+    assert [type(step) for step in steps] == [UpdateSchedule, LookAgain]
+
+
+@pytest.mark.parametrize("state", [OPEN, ENDED])
+@pytest.mark.parametrize("triggered", [True, False])
+def test_a_run_that_is_there_is_not_asked_for_again(state: RunState, triggered: bool) -> None:
+    one = look(asking(run=NOTED), asked_run=state, triggered=triggered)
+    assert plan(one) == []
+    assert said(one) == {"token": "t", "answer": "Started", "workflowId": MINE, "message": ""}
+
+
+@pytest.mark.parametrize(
+    ("policy", "have", "later", "word"),
+    [
+        ("Forbid", {"running": ("other",)}, 0, "Skipped"),
+        ("Forbid", {}, 0, "Noted"),
+        ("Forbid", {}, 3, "Skipped"),
+        ("Forbid", {"buffered": 1}, 3, "Queued"),
+        ("Queue", {"buffered": 1, "running": ("other",)}, 0, "Queued"),
+        ("Replace", {"buffered": 1, "running": ("other",)}, 0, "Queued"),
+        ("Allow", {"running": ("other",)}, 3, "Noted"),
+        ("Allow", {"running": ("other",)}, 20, "Refused"),
+    ],
+)
+def test_what_became_of_a_run_that_did_not_start(
+    policy: str, have: dict[str, Any], later: int, word: str
+) -> None:
+    one = look(asking(run=NOTED), have, policy=ConcurrencyPolicy(policy), triggered=True)
+    found = said(replace(one, now=NOW + timedelta(seconds=later)))
+    assert found is not None
+    assert found["answer"] == word
+    assert found.get("workflowId") == (MINE if word in {"Noted", "Queued"} else None)
+    assert (word == "Noted") or found["message"]
+
+
+def test_a_value_that_is_there_at_first_sight_is_echoed_and_does_nothing() -> None:
+    obj = asking()
+    obj["status"] = {"observedGeneration": -1}
+    for status in (derive(look(obj)), derive_failing(obj, ReadyReason.TEMPORAL_UNAVAILABLE, "away", NOW)):
+        assert status is not None
+        assert status["handledRequests"]["run"]["answer"] == "NotNew"
+    again = look(after(look(obj)))
+    assert (plan(again), derive(again)) == ([], None)
+
+
+@pytest.mark.parametrize("answer", ["Started", "Queued", "Skipped", "Refused", "NotNew"])
+@pytest.mark.parametrize("token", ["t", None, ""])
+def test_an_answered_value_stays_answered(answer: str, token: str | None) -> None:
+    one = look(asking(token, run={**NOTED, "answer": answer, "message": ""}))
+    assert plan(one) == []
+    assert said(one) == {**NOTED, "answer": answer, "message": ""}
+    assert not is_pending(one.obj)
+
+
+@pytest.mark.parametrize(
+    ("why", "words"),
+    [
+        ({"refused": REFUSED}, "Stalled (InvalidSchedule: spec.schedule: no)"),
+        ({"waiting": "no worker"}, "cannot be read yet (no worker)"),
+        ({"over": True}, "Completed"),
+    ],
+)
+@pytest.mark.parametrize("run", [None, NOTED])
+def test_what_cannot_run_is_refused_in_a_sentence(
+    why: dict[str, Any], words: str, run: Object | None
+) -> None:
+    one = look(asking(run=run), **why)
+    found = said(one)
+    assert plan(one) == []
+    assert found is not None
+    assert (found["answer"], "workflowId" in found) == ("Refused", False)
+    assert words in found["message"]
+
+
+def test_a_run_once_is_refused_with_the_way_to_run_it_again() -> None:
+    one = seen(asking(spec={"runOnce": True}), once=OPEN)
+    found = said(one)
+    assert found is not None
+    assert found["answer"] == "Refused"
+    assert "under another name" in found["message"]
+
+
+@given(st.text(min_size=1))
+def test_any_value_gets_an_answer_that_fits_and_is_given_once(value: str) -> None:
+    one = look(asking(value))
+    found = said(one)
+    assert found is not None
+    assert found["answer"] == ("Noted" if is_token(value) else "Refused")
+    assert is_token(found["token"])
+    read_status(after(one))
+    if found["answer"] == "Refused":
+        assert derive(replace(one, obj=after(one))) is None
+
+
+def test_long_values_that_begin_alike_are_told_apart() -> None:
+    one, other = (token_of(asking("x" * 5000 + end), RUN) for end in "ab")
+    assert one != other
+
+
+def test_two_runs_of_one_second_have_times_of_their_own() -> None:
+    found = said(look(asking("u", run={**NOTED, "answer": "Started"})))
+    assert found is not None
+    assert found["workflowId"] == f"{ID}-2026-11-21T12:00:31Z"
+
+
+def test_a_time_that_a_run_has_that_somebody_triggered_in_temporal_is_left_out() -> None:
+    found = said(look(asking(), {"workflow_ids": (MINE,)}))
+    assert found is not None
+    assert found["workflowId"] == f"{ID}-2026-11-21T12:00:31Z"
+
+
+def test_a_time_in_the_far_future_that_somebody_wrote_into_the_status_is_not_taken_up() -> None:
+    far = {**NOTED, "answer": "Started", "workflowId": f"{ID}-2999-01-01T00:00:00Z"}
+    found = said(look(asking("u", run=far)))
+    assert found is not None
+    assert found["workflowId"] == MINE
+
+
+@given(
+    st.datetimes(NOW.replace(tzinfo=None), timezones=st.just(UTC)), st.lists(st.integers(2, 4000), max_size=3)
+)
+def test_a_run_that_is_asked_for_is_never_at_a_time_when_the_schedule_is_due(
+    now: datetime, intervals: list[int]
+) -> None:
+    one = replace(look(asking(), odd_intervals=intervals), now=now)
+    found = said(one)
+    assert found is not None
+    if found["answer"] == "Refused":
+        assert "every second" in found["message"]
+        return
+    at = datetime.fromisoformat(found["workflowId"].removeprefix(f"{ID}-"))
+    assert at.second
+    assert all(int(at.timestamp()) % each for each in intervals)
+    assert request(odd_intervals=intervals).trigger_at(at) is Trigger.MANUAL
+
+
+def test_a_schedule_that_is_due_at_every_second_leaves_no_time_for_another_run() -> None:
+    found = said(look(asking(), odd_intervals=[1]))
+    assert found is not None
+    assert found["answer"] == "Refused"
+
+
+@pytest.mark.parametrize(
+    "workflow_id", [None, "", "other", f"{ID}-", f"{ID}-yesterday", f"{ID}x-2026-11-21T12:00:30Z"]
+)
+def test_a_note_that_somebody_made_up_starts_nothing(workflow_id: str | None) -> None:
+    one = look(asking(run={**NOTED, "workflowId": workflow_id}))
+    found = said(one)
+    assert plan(one) == []
+    assert found is not None
+    assert found["answer"] == "Refused"
+
+
+def test_what_a_run_is_follows_from_its_time() -> None:
+    assert request(odd_intervals=[90]).trigger_at(None) is Trigger.ONCE
+    assert request(odd_intervals=[30]).trigger_at(AT) is Trigger.SCHEDULE
+    assert request(odd_intervals=[7]).trigger_at(AT) is Trigger.MANUAL
+    assert request().trigger_at(AT) is Trigger.SCHEDULE  # what an earlier release asked for says nothing
+
+
+def test_a_new_value_is_a_cause_to_look_at_the_object() -> None:
+    assert mark_of(asking("t")) != mark_of(asking("u"))
+    assert mark_of(asking("t")) == mark_of(asking("t", run=NOTED))
