@@ -255,3 +255,13 @@ def test_a_run_that_somebody_asked_for_leaves_the_last_due_time_alone() -> None:
     assert owned is not None
     assert "lastScheduleTime" not in owned
     assert owned["active"][0]["trigger"] == "Manual"
+
+
+def test_a_run_in_a_pod_names_its_job_while_it_runs_and_afterwards() -> None:
+    begun = merged(goosejob(), announced(goosejob(), run(), 1, "worker-1", T0, job_name="report-1a2b3c4-1"))
+    assert begun["status"]["active"][0]["jobName"] == "report-1a2b3c4-1"
+    again = merged(begun, announced(begun, run(), 2, "worker-1", T0, job_name="report-1a2b3c4-2"))
+    assert again["status"]["active"][0]["jobName"] == "report-1a2b3c4-2"
+    done = merged(again, recorded(again, news(run(), job_name="report-1a2b3c4-2"), T0))
+    assert done["status"]["lastRun"]["jobName"] == "report-1a2b3c4-2"
+    assert done["status"]["recentRuns"][0]["jobName"] == "report-1a2b3c4-2"

@@ -63,3 +63,13 @@ def test_a_run_that_recorded_its_end_has_no_processes() -> None:
 def test_the_lease_ends_before_anybody_stops_waiting_for_it() -> None:
     lease = HEARTBEAT_TIMEOUT * LEASE_SHARE
     assert lease + timedelta(seconds=2) <= min(HEARTBEAT_TIMEOUT, FENCE)
+
+
+def test_a_job_that_the_executor_ends_is_not_waited_for_a_process_is() -> None:
+    job = active("a").model_copy(update={"job_name": "a-1a2b3c4-1"})
+    ended = record("c", Reason.TERMINATED, 5).model_copy(update={"job_name": "c-1a2b3c4-1"})
+    status = GooseJobStatus(active=[job, active("b")], recent_runs=[ended])
+    assert wait_before_start(status, "b", NOW) == FENCE
+    assert wait_before_start(status, "b", NOW, jobs_are_ended=True) == timedelta(0)
+    process = GooseJobStatus(active=[active("a"), active("b")])
+    assert wait_before_start(process, "b", NOW, jobs_are_ended=True) == FENCE
