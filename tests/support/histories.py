@@ -2,7 +2,7 @@
 
 Only for a change that runs under way need not survive; else the old histories are what holds it to its word.
 
-    python tests/support/histories.py
+    python tests/support/histories.py [SCENE...]
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from temporalio.client import Client, ScheduleActionExecutionStartWorkflow, Work
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from goosejobs.model import names
+from support import job_pool
 from support import rig as rigs
 from support.ledger import new_ledger
 from support.objects import Object, apply, get, goosejob, last_run
@@ -40,8 +41,9 @@ class Stage:
         self._stack = stack
         self.worker = self.new_worker()
 
-    def new_worker(self) -> Handle:
-        self.worker = self._stack.enter_context(self.rig.start_worker(GOOSEJOBS_KILL_GRACE_SECONDS="1"))
+    def new_worker(self, **env: str) -> Handle:
+        started = self.rig.start_worker(pool="default", wait=True, GOOSEJOBS_KILL_GRACE_SECONDS="1", **env)
+        self.worker = self._stack.enter_context(started)
         return self.worker
 
     def apply(self, obj: Object) -> None:
@@ -189,6 +191,18 @@ async def recipes(stage: Stage) -> None:
         await stage.keep(name, handle)
 
 
+async def jobs(stage: Stage) -> None:
+    """A run in a pool of Kubernetes Jobs, cancelled while nobody starts its pod."""
+    stage.worker.stop()
+    template = job_pool.write_template(stage.rig.home / "pool.yaml", "nowhere/goose:1", "http://127.0.0.1:1")
+    stage.new_worker(**job_pool.environment(template))
+    stage.apply(goosejob("job-cancelled"))
+    await stage.until(lambda: job_pool.jobs(stage.rig.kubectl, NAMESPACE, "job-cancelled"))
+    await stage.once("job-cancelled").cancel()
+    await stage.ended("job-cancelled")
+    await stage.keep("job-cancelled", stage.once("job-cancelled"))
+
+
 @asynccontextmanager
 async def stage() -> AsyncIterator[Stage]:
     with rigs.fresh() as rig, ExitStack() as stack:
@@ -200,8 +214,9 @@ async def stage() -> AsyncIterator[Stage]:
 async def main() -> None:
     DATA.mkdir(exist_ok=True)
     async with stage() as real:
-        for scene in (plain_endings, cancelled, worker_lost, fenced, recipes, api_away):
-            await scene(real)
+        for scene in (plain_endings, cancelled, worker_lost, fenced, recipes, api_away, jobs):
+            if scene.__name__ in (sys.argv[1:] or [scene.__name__]):
+                await scene(real)
 
 
 if __name__ == "__main__":

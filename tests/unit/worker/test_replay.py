@@ -26,6 +26,7 @@ KINDS = {
     "cancelled-waiting",
     "failed",
     "fenced",
+    "job-cancelled",
     "recipe-read",
     "recipe-refused",
     "retried",
