@@ -89,6 +89,20 @@ async def test_it_knows_the_jobs_of_its_pool_and_nothing_of_their_recipes(
         await eventually(lambda: known(watch) == {"new"})
 
 
+async def test_a_job_of_another_namespace_is_not_a_goosejobs_whatever_it_is_labelled(
+    kubectl: Kubectl, namespace: str, pool: str, proxy: KubeProxy
+) -> None:
+    elsewhere = f"{namespace}-2"
+    kubectl("create", "namespace", elsewhere)
+    apply(kubectl, namespace, job("own", pool))
+    apply(kubectl, elsewhere, job("forged", pool))
+    async with proxy.client() as kube, Watch(kube, pool, ["*"]) as watch, asyncio.timeout(20):
+        await watch.listed()
+        assert known(watch) == {"own", "forged"}
+        assert [j["metadata"]["name"] for j in watch.jobs_of(namespace, "uid-1")] == ["own"]
+    kubectl("delete", "namespace", elsewhere, "--wait=false")
+
+
 async def test_a_run_is_woken_and_nobody_asks_again_and_again(
     watching: Watching, kubectl: Kubectl, eventually: Eventually, namespace: str, pool: str, proxy: KubeProxy
 ) -> None:

@@ -135,10 +135,11 @@ class Watch:
         return [job for reflector in self._jobs.values() for job in reflector.items.values()]
 
     def jobs_of(self, namespace: str, uid: str) -> list[Object]:
-        """The Jobs of a GooseJob; none where the pool does not serve its namespace."""
+        """The Jobs of a GooseJob, which are in its namespace; a label alone can be anybody's elsewhere."""
         reflector = self._jobs.get(namespace) or self._jobs.get(None)
         jobs = reflector.items.values() if reflector else ()
-        return [job for job in jobs if job["metadata"].get("labels", {}).get(names.UID_LABEL) == uid]
+        here = (job for job in jobs if job["metadata"]["namespace"] == namespace)
+        return [job for job in here if job["metadata"].get("labels", {}).get(names.UID_LABEL) == uid]
 
     def pod_of(self, job: Object) -> Object | None:
         """The newest pod of a Job."""
