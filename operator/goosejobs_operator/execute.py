@@ -4,7 +4,8 @@ import logging
 from datetime import datetime
 from typing import Any
 
-from goosejobs import record
+from goosejobs import events, record
+from goosejobs.clients.events import Recorder
 from goosejobs.clients.kube import Object
 from goosejobs.lifecycle import read_status
 from goosejobs.model.reasons import Outcome, Reason
@@ -33,9 +34,10 @@ log = logging.getLogger(__name__)
 class Executor:
     """Acts on Kubernetes and Temporal for one GooseJob at a time."""
 
-    def __init__(self, kube: OperatorKube, temporal: Temporal) -> None:
+    def __init__(self, kube: OperatorKube, temporal: Temporal, recorder: Recorder) -> None:
         self._kube = kube
         self._temporal = temporal
+        self._recorder = recorder
 
     async def execute(self, steps: list[Step], seen: Observation) -> Object:
         """Carry out the steps in order.
@@ -83,11 +85,24 @@ class Executor:
                 await self._temporal.terminate(workflow_id, why)
                 log.warning("GooseJob %s: terminated %s: %s", name, workflow_id, why)
             case CloseRecord(gone):
-                await self._kube.write_runs(ref, lambda fresh: closed(fresh, gone, seen))
-                log.warning("GooseJob %s: closed the record of run %s", name, gone.run.id)
+                await self._close(gone, seen)
             case LookAgain():
                 pass
         return obj
+
+    async def _close(self, gone: GoneRun, seen: Observation) -> None:
+        wrote = False
+
+        def fold(fresh: Object) -> dict[str, Any] | None:
+            nonlocal wrote
+            status = closed(fresh, gone, seen)
+            wrote = status is not None
+            return status
+
+        if await self._kube.write_runs(seen.ref, fold) and wrote:
+            ref = seen.ref
+            log.warning("GooseJob %s/%s: closed the record of run %s", ref.namespace, ref.name, gone.run.id)
+            self._recorder.tell(ref, events.closed(news_of(ref, gone, seen.now)))
 
 
 def closed(fresh: Object, gone: GoneRun, seen: Observation) -> dict[str, Any] | None:

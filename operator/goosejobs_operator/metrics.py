@@ -11,12 +11,19 @@ RECONCILES = Counter("goosejobs_reconciles", "Reconciles that ended, by result."
 
 RECONCILE_SECONDS = Histogram("goosejobs_reconcile_seconds", "How long one reconcile took.")
 STATUS_WRITES = Counter("goosejobs_status_writes", "Writes of a GooseJob's status.")
+EVENTS = Counter("goosejobs_events", "Events of GooseJobs, by what became of them.", ["fate"])
+"""`fate`: as `goosejobs.clients.events.Recorder` counts."""
 QUEUE_DEPTH = Gauge("goosejobs_queue_depth", "GooseJobs that wait to be reconciled.")
 OBJECTS = Gauge("goosejobs_objects", "GooseJobs by phase, as the last resync saw them.", ["phase"])
 LAST_RESYNC = Gauge("goosejobs_last_resync_timestamp_seconds", "When the last complete resync ended.")
 SWEPT = Counter("goosejobs_swept", "Things in Temporal whose GooseJob is gone, removed.", ["what"])
 TEMPORAL_UP = Gauge("goosejobs_temporal_up", "Whether Temporal answered the last probe.")
 TEMPORAL_SECONDS = Histogram("goosejobs_temporal_call_seconds", "How long Temporal took to answer.", ["call"])
+
+
+def count_event(fate: str) -> None:
+    """Count an Event of a GooseJob."""
+    EVENTS.labels(fate=fate).inc()
 
 
 @contextmanager

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from goosejobs import events
 from goosejobs.clients.errors import ClientError, Conflict, NotFound, Unavailable
+from goosejobs.clients.events import Recorder
 from goosejobs.clients.kube import Object
 from goosejobs.lifecycle import read_spec
 from goosejobs.model import names
@@ -15,7 +17,7 @@ from goosejobs_operator.backend import Backend
 from goosejobs_operator.execute import Executor
 from goosejobs_operator.known import Known, has_finalizer, mark_of
 from goosejobs_operator.kube import OperatorKube
-from goosejobs_operator.observe import Observation, Observer
+from goosejobs_operator.observe import Observation, Observer, ref_of
 from goosejobs_operator.plan import LookAgain, RemoveFinalizer, Step, TriggerRun, plan
 from goosejobs_operator.queue import Key
 from goosejobs_operator.temporal import TemporalUnavailable
@@ -55,6 +57,7 @@ class Reconciler:
         backend: Backend,
         known: Known,
         active: Callable[[], bool],
+        recorder: Recorder,
     ) -> None:
         self._kube = kube
         self._observer = observer
@@ -62,6 +65,7 @@ class Reconciler:
         self._backend = backend
         self._known = known
         self._active = active
+        self._recorder = recorder
 
     async def __call__(self, key: Key, tries: int) -> float | None:
         """Reconcile.
@@ -157,7 +161,9 @@ class Reconciler:
         if wanted is None:
             return obj
         metrics.STATUS_WRITES.inc()
-        return await self._kube.apply_status(obj, wanted, names.OPERATOR_MANAGER)
+        written = await self._kube.apply_status(obj, wanted, names.OPERATOR_MANAGER)
+        self._recorder.tell(ref_of(obj), *events.changed(obj, wanted))
+        return written
 
     def _refer(self, key: Key, obj: Object) -> None:
         spec = read_spec(obj)

@@ -10,8 +10,11 @@ from temporalio.runtime import Runtime, TelemetryConfig
 
 from goosejobs.clients import temporal as temporal_client
 from goosejobs.clients.errors import ClientError, Forbidden, NotFound
+from goosejobs.clients.events import Recorder
 from goosejobs.clients.kube import Object
 from goosejobs.clients.renderer import Renderer
+from goosejobs.model import names
+from goosejobs_operator import metrics
 from goosejobs_operator.backend import Backend
 from goosejobs_operator.execute import Executor
 from goosejobs_operator.health import HealthServer, Pulse
@@ -54,8 +57,10 @@ class Service:
             self._backend,
             timedelta(seconds=settings.deletion_timeout_seconds),
         )
+        self._recorder = Recorder(kube, names.OPERATOR_MANAGER, settings.identity, metrics.count_event)
+        executor = Executor(kube, temporal, self._recorder)
         reconciler = Reconciler(
-            kube, observer, Executor(kube, temporal), self._backend, self._known, self._is_active
+            kube, observer, executor, self._backend, self._known, self._is_active, self._recorder
         )
         self._queue = WorkQueue(reconciler, settings.workers)
         self._resync = Resync(
@@ -84,7 +89,7 @@ class Service:
         Raises:
             ExceptionGroup: It cannot go on; LeaseLost is among the causes.
         """
-        async with asyncio.TaskGroup() as group:
+        async with self._recorder, asyncio.TaskGroup() as group:
             group.create_task(self._lease.keep())
             group.create_task(self._queue.run())
             group.create_task(self._backend.run())

@@ -20,6 +20,7 @@ from goosejobs.clients import temporal
 from goosejobs.clients.codec import Keyring
 from goosejobs.clients.connection import explained
 from goosejobs.clients.errors import ClientError, Unavailable
+from goosejobs.clients.events import Recorder
 from goosejobs.clients.kube import Kube
 from goosejobs.clients.renderer import Renderer
 from goosejobs.logging import configure
@@ -28,6 +29,7 @@ from goosejobs.model.execution import Mode
 from goosejobs.model.pool import poller_identity
 from goosejobs.settings import InvalidSettings
 from goosejobs.usage import answer
+from goosejobs_worker import metrics
 from goosejobs_worker.activities import Activities
 from goosejobs_worker.executors.kubernetes.template import InvalidTemplate
 from goosejobs_worker.executors.local.supervisor import PR_SET_DUMPABLE, prctl
@@ -90,11 +92,14 @@ async def run(settings: WorkerSettings) -> None:
                 f"GOOSEJOBS_HEALTH_ADDRESS {settings.health_address}: {error.strerror}"
             ) from error
         kube = await stack.enter_async_context(await Kube.connect(connections=0))
+        recorder = await stack.enter_async_context(
+            Recorder(kube, names.WORKER_MANAGER, settings.identity, metrics.count_event)
+        )
         renderer = await stack.enter_async_context(Renderer())
         client = await _unless(stop, _connect(health, settings.keyring))
         if client is None:
             return
-        parts = Parts(kube, renderer, client, health, stack)
+        parts = Parts(kube, recorder, renderer, client, health, stack)
         activities = await _unless(stop, prepared(parts))
         if activities is not None:
             await _work(_worker(settings, client, activities), settings, health, stop)

@@ -10,7 +10,9 @@ from typing import Any
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from goosejobs import events
 from goosejobs.clients.errors import ClientError, Rejected, Unavailable
+from goosejobs.clients.events import Recorder
 from goosejobs.clients.kube import Kube, Object
 from goosejobs.lifecycle import read_status
 from goosejobs.model import names
@@ -54,6 +56,7 @@ class Activities:
         settings: The worker's.
         kube: Where GooseJobs are.
         executor: Of the pool's mode.
+        recorder: Tells Events.
         start_timeout: How long goose may take to start in a pod.
         on_recorded: Told of each run whose record stands, with the ids of the runs that the status keeps.
     """
@@ -63,6 +66,7 @@ class Activities:
         settings: WorkerSettings,
         kube: Kube,
         executor: Executor,
+        recorder: Recorder,
         *,
         start_timeout: timedelta = timedelta(0),
         on_recorded: Recorded = lambda _run, _kept: None,
@@ -70,6 +74,7 @@ class Activities:
         self._settings = settings
         self._kube = kube
         self._executor = executor
+        self._recorder = recorder
         self._on_recorded = on_recorded
         jobs = settings.mode is Mode.JOB
         self._beats = JOB_BEATS if jobs else BEATS
@@ -107,7 +112,9 @@ class Activities:
             wait = wait_before_start(read_status(obj), run.id, now, jobs_are_ended=jobs)
             return announced(obj, run, attempt, self._settings.identity, now, job_name=job)
 
-        await self._kube.write_runs(ref, in_time(fold))
+        if await self._kube.write_runs(ref, in_time(fold)) and attempt == 1:
+            where = f"Job {job}" if job else f"worker {self._settings.identity}"
+            self._recorder.tell(ref, events.started(run, where))
         return wait
 
     @activity.defn(name=EXECUTE_ATTEMPT)
@@ -128,6 +135,8 @@ class Activities:
                 except Detached as error:
                     raise ApplicationError(str(error), type="Detached", next_retry_delay=AT_ONCE) from None
         metrics.count(ended, time.monotonic() - began)
+        if event := events.attempt_failed(attempt, ended):
+            self._recorder.tell(attempt.run.goosejob, event)
         return ended
 
     @activity.defn(name=RECORD)
@@ -163,6 +172,7 @@ class Activities:
             return status
 
         if await self._kube.write_runs(news.run.goosejob, in_time(fold)):
+            self._recorder.tell(news.run.goosejob, events.ended(news))
             self._on_recorded(news.run, kept)
 
     async def _execute(self, attempt: AttemptRequest, lifeline: Lifeline) -> AttemptResult:

@@ -11,7 +11,14 @@ SECONDS = Histogram(
     "How long attempts took.",
     buckets=(0.5, 1, 2, 5, 10, 30, 60, 300, 900, 1800, 3600, 7200, 14400, 43200),
 )
+EVENTS = Counter("goosejobs_worker_events", "Events of GooseJobs, by what became of them.", ["fate"])
+"""`fate`: as `goosejobs.clients.events.Recorder` counts."""
 TOKENS = Counter("goosejobs_worker_tokens", "Tokens that model providers counted.", ["kind"])
+
+
+def count_event(fate: str) -> None:
+    """Count an Event of a GooseJob."""
+    EVENTS.labels(fate=fate).inc()
 
 
 def count(ended: AttemptResult, seconds: float) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from temporalio.client import Client
 
+from goosejobs.clients.events import Recorder
 from goosejobs.clients.kube import Kube
 from goosejobs.clients.renderer import Renderer
 from goosejobs.model.execution import Mode
@@ -36,6 +37,7 @@ class Parts:
     """What the activities of either mode are made of."""
 
     kube: Kube
+    recorder: Recorder
     renderer: Renderer
     client: Client
     health: Health
@@ -67,9 +69,8 @@ def _processes(settings: WorkerSettings) -> Prepared:
     workspace.prepare()
 
     async def activities(parts: Parts) -> Activities:
-        return Activities(
-            settings, parts.kube, LocalExecutor(settings, parts.renderer, workspace, parts.kube)
-        )
+        executor = LocalExecutor(settings, parts.renderer, workspace, parts.kube)
+        return Activities(settings, parts.kube, executor, parts.recorder)
 
     return activities
 
@@ -90,7 +91,12 @@ def _jobs(settings: WorkerSettings) -> Prepared:
         executor = KubernetesExecutor(settings, parts.renderer, parts.kube, watch, template, is_open=is_open)
         start_timeout = timedelta(seconds=template.start_timeout_seconds)
         return Activities(
-            settings, parts.kube, executor, start_timeout=start_timeout, on_recorded=retention.recorded
+            settings,
+            parts.kube,
+            executor,
+            parts.recorder,
+            start_timeout=start_timeout,
+            on_recorded=retention.recorded,
         )
 
     return activities

@@ -78,6 +78,9 @@
 - apiGroups: [goosejobs.dev]
   resources: [goosejobs/status]
   verbs: [patch]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create, patch]
 {{- if eq .Values.mode "Job" }}
 - apiGroups: [batch]
   resources: [jobs]

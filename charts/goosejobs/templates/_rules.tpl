@@ -7,6 +7,9 @@
   resources: [goosejobs/status]
   verbs: [patch]
 - apiGroups: [""]
+  resources: [events]
+  verbs: [create, patch]
+- apiGroups: [""]
   resources: [configmaps]
   verbs: [get, list, watch]
 {{- end }}

@@ -1,0 +1,157 @@
+"""What is told of a GooseJob as Events, for `kubectl describe` and `kubectl get events`. Pure.
+
+A run that goes well has two of them, as CronJob's has: when it starts, and when it has ended.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from goosejobs.lifecycle import GooseJobObject, read_status
+from goosejobs.model.reasons import INFRASTRUCTURE, RETRYABLE, Outcome
+from goosejobs.model.run import AttemptRequest, AttemptResult, RecordRequest, RunInfo
+from goosejobs.model.status import Condition, GooseJobStatus
+
+MAX_BYTES: Final = 1024
+"""Of a message: what the API allows those of the newer kind, and enough for a line in a terminal."""
+_CUT: Final = "…"
+
+_ENDS: Final = {
+    Outcome.SUCCEEDED: ("RunSucceeded", "Run {id} succeeded"),
+    Outcome.FAILED: ("RunFailed", "Run {id} failed ({reason})"),
+    Outcome.KILLED: ("RunKilled", "Run {id} was killed ({reason})"),
+    Outcome.UNKNOWN: ("RunUnknown", "Run {id} ended, and nobody knows how ({reason})"),
+}
+_WARNINGS: Final = frozenset({Outcome.FAILED, Outcome.UNKNOWN})
+_PAUSES: Final = {"PausedInTemporal": "SchedulePausedInTemporal"}
+"""Reasons of the condition `Suspended` that would say too little as an Event's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something to tell.
+
+    Attributes:
+        reason: A word for machines.
+        message: A sentence or two: one line, bounded.
+        warning: Whether somebody may have to do something.
+        once: What happens only once in a GooseJob's life is told only once: a run and its attempt. Empty: it
+            may happen again.
+        minor: What comes after it matters more, so that it may not use up what an object may tell.
+    """
+
+    reason: str
+    message: str
+    warning: bool = False
+    once: str = ""
+    minor: bool = False
+
+
+def started(run: RunInfo, where: str) -> Event:
+    """A run has started.
+
+    Args:
+        run: The run.
+        where: Its Kubernetes Job, or its worker.
+    """
+    message = _line(f"Run {run.id} started: {where}")
+    return Event("RunStarted", message, once=run.id, minor=True)
+
+
+def attempt_failed(attempt: AttemptRequest, ended: AttemptResult) -> Event | None:
+    """An attempt has failed, and another one follows; None when that is not so, or not certain.
+
+    The workflow decides, and does not count attempts whose worker was lost: so this says at most too little.
+    """
+    if ended.outcome is not Outcome.FAILED or ended.reason not in RETRYABLE - INFRASTRUCTURE:
+        return None
+    if ended.attempt >= attempt.request.retry.max_attempts:
+        return None
+    message = f"Run {attempt.run.id}: attempt {ended.attempt} failed ({ended.reason}), another one follows"
+    return Event(
+        "AttemptFailed",
+        _line(_with(message, ended.message)),
+        warning=True,
+        once=f"{attempt.run.id}/{ended.attempt}",
+        minor=True,
+    )
+
+
+def ended(news: RecordRequest) -> Event:
+    """A run has ended."""
+    outcome = news.outcome
+    reason, sentence = _ENDS[outcome.outcome]
+    message = sentence.format(id=news.run.id, reason=outcome.reason)
+    if outcome.outcome is Outcome.SUCCEEDED:
+        took = (outcome.finish_time - outcome.start_time).total_seconds()
+        message += f" after {max(took, 0):.0f} s"
+    if outcome.attempt > 1:
+        message += f", at attempt {outcome.attempt}"
+    told = "" if outcome.outcome is Outcome.SUCCEEDED else outcome.message
+    return Event(reason, _line(_with(message, told)), warning=outcome.outcome in _WARNINGS, once=news.run.id)
+
+
+def closed(news: RecordRequest) -> Event:
+    """The operator has recorded a run that nobody else could record any more."""
+    if news.outcome.outcome is not Outcome.KILLED:
+        return ended(news)
+    message = _line(f"Run {news.run.id}: {news.outcome.message}")
+    return Event("RunTerminated", message, warning=True, once=news.run.id)
+
+
+def changed(obj: GooseJobObject, wanted: Mapping[str, Any]) -> list[Event]:
+    """What a write of the operator's part of a status tells.
+
+    Args:
+        obj: The GooseJob before it.
+        wanted: The part of the status that is written, as JSON.
+    """
+    if "deletionTimestamp" in obj["metadata"]:
+        return []
+    before, after = read_status(obj), read_status({"status": wanted})
+    return [*_left_out(before, after), *_stalled(before, after), *_suspended(before, after)]
+
+
+def _left_out(before: GooseJobStatus, after: GooseJobStatus) -> Iterator[Event]:
+    skipped = after.counts.skipped - before.counts.skipped
+    if skipped > 0:
+        runs = "A run that was due" if skipped == 1 else f"{skipped} runs that were due"
+        message = f"{runs} did not start: an earlier one was still active, see spec.concurrencyPolicy"
+        yield Event("RunsSkipped", message)
+    missed = after.counts.missed - before.counts.missed
+    if missed > 0:
+        runs = "A run that was due" if missed == 1 else f"{missed} runs that were due"
+        message = f"{runs} could not start within spec.startingDeadlineSeconds"
+        yield Event("RunsMissed", message, warning=True)
+
+
+def _stalled(before: GooseJobStatus, after: GooseJobStatus) -> Iterator[Event]:
+    was, is_ = _true(before, "Stalled"), _true(after, "Stalled")
+    if is_ and (was is None or (was.reason, was.message) != (is_.reason, is_.message)):
+        yield Event("Stalled", _line(_with(is_.reason, is_.message)), warning=True)
+
+
+def _suspended(before: GooseJobStatus, after: GooseJobStatus) -> Iterator[Event]:
+    was, is_ = _true(before, "Suspended"), _true(after, "Suspended")
+    if is_ and (was is None or was.reason != is_.reason):
+        yield Event(
+            _PAUSES.get(is_.reason, is_.reason), _line(is_.message), warning=is_.reason != "Suspended"
+        )
+    if was and any(c.type == "Suspended" and c.status == "False" for c in after.conditions):
+        yield Event("Resumed", "Runs start again when they are due")
+
+
+def _true(status: GooseJobStatus, condition_type: str) -> Condition | None:
+    return next((c for c in status.conditions if c.type == condition_type and c.status == "True"), None)
+
+
+def _with(what: str, why: str) -> str:
+    return f"{what}: {why}" if why else what
+
+
+def _line(text: str) -> str:
+    """One line without control characters: an agent's words may stand in it, and it is shown in terminals."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    if len(line.encode()) <= MAX_BYTES:
+        return line
+    return line.encode()[: MAX_BYTES - len(_CUT.encode())].decode(errors="ignore") + _CUT
