@@ -10,7 +10,10 @@ from typing import Any, NoReturn
 import pytest
 from aiohttp import web
 
+from goosejobs.clients.errors import Rejected
 from goosejobs.model import names
+from goosejobs_worker.executors.kubernetes.jobs import Jobs
+from goosejobs_worker.executors.kubernetes.retention import Retention
 from goosejobs_worker.executors.kubernetes.watch import Watch
 from support.kube_proxy import At, Cut, KubeProxy, kube_proxy
 from support.objects import Kubectl, Object, apply
@@ -101,6 +104,22 @@ async def test_a_job_of_another_namespace_is_not_a_goosejobs_whatever_it_is_labe
         assert known(watch) == {"own", "forged"}
         assert [j["metadata"]["name"] for j in watch.jobs_of(namespace, "uid-1")] == ["own"]
     kubectl("delete", "namespace", elsewhere, "--wait=false")
+
+
+async def test_a_job_that_nobody_can_say_anything_about_does_not_keep_a_sweep_from_the_others(
+    watching: Watching, kubectl: Kubectl, eventually: Eventually, namespace: str, pool: str, proxy: KubeProxy
+) -> None:
+    async def is_open(workflow_id: str) -> bool:
+        if workflow_id == "refused":
+            raise Rejected("Temporal: no workflow can have this id")
+        return False
+
+    forged, over = job("a-forged", pool), job("over", pool)
+    forged["metadata"]["annotations"][names.WORKFLOW_ANNOTATION] = "refused"
+    apply(kubectl, namespace, forged, over)
+    async with watching() as watch, proxy.client() as kube:
+        await Retention(Jobs(kube), watch, 60, is_open, young=-1).sweep()
+        await eventually(lambda: known(watch) == {"a-forged"})
 
 
 async def test_a_run_is_woken_and_nobody_asks_again_and_again(

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from goosejobs.model import names
 from goosejobs_worker.executors.kubernetes.retention import Fate, after_record, doubtful
 
@@ -18,6 +20,7 @@ def job(run: str, attempt: int = 1, *, ttl: bool = False, age: float = 3600, del
         "name": f"{run}-{attempt}",
         "creationTimestamp": created,
         "labels": {names.RUN_LABEL: run, names.ATTEMPT_LABEL: str(attempt)},
+        "annotations": {names.WORKFLOW_ANNOTATION: "w"},
     }
     if deleted:
         meta["deletionTimestamp"] = created
@@ -50,7 +53,7 @@ def test_what_is_settled_is_not_settled_again() -> None:
     assert fates([job("new", ttl=True)], "new", {"new"}) == {}
 
 
-def test_only_jobs_that_nobody_takes_care_of_are_doubtful_the_oldest_first() -> None:
+def test_only_jobs_that_nobody_takes_care_of_are_doubtful() -> None:
     jobs = [
         job("followed"),
         job("recorded", ttl=True),
@@ -61,3 +64,12 @@ def test_only_jobs_that_nobody_takes_care_of_are_doubtful_the_oldest_first() -> 
     ]
     found = doubtful(jobs, {("team-a", "followed-1")}, NOW, young=60)
     assert [job["metadata"]["name"] for job in found] == ["older-1", "old-1"]
+
+
+@pytest.mark.parametrize(
+    "annotations", [{}, {names.WORKFLOW_ANNOTATION: ""}, {names.WORKFLOW_ANNOTATION: "w" * 2000}]
+)
+def test_jobs_that_only_look_like_ours_take_no_turns_from_ours(annotations: dict[str, str]) -> None:
+    forged = job("forged")
+    forged["metadata"]["annotations"] = annotations
+    assert doubtful([forged], set(), NOW, young=60) == []

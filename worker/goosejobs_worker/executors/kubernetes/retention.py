@@ -12,7 +12,7 @@ from enum import Enum
 from types import TracebackType
 from typing import Final, NoReturn, Self
 
-from goosejobs.clients.errors import ClientError
+from goosejobs.clients.errors import ClientError, Unavailable
 from goosejobs.clients.kube import Object
 from goosejobs.model import names
 from goosejobs.model.run import RunInfo
@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 _SWEEP_SECONDS: Final = 60.0
 _MAX_QUESTIONS: Final = 100
 """Workflows that one sweep asks Temporal about."""
+_MAX_ID: Final = 1000
+"""Characters of a workflow's id: Temporal takes no longer one."""
 
 
 class Fate(Enum):
@@ -56,7 +58,9 @@ def after_record(jobs: Iterable[Object], run_id: str, kept: Set[str]) -> list[tu
 
 
 def doubtful(jobs: Iterable[Object], followed: Set[Key], now: datetime, young: float) -> list[Object]:
-    """The Jobs of which nobody may take care any more, the oldest first: their workflow has to tell.
+    """The Jobs of which nobody may take care any more: their workflow has to tell.
+
+    Those that name none are not ours: whoever may create Jobs may label them like ours.
 
     Args:
         jobs: All there are.
@@ -64,15 +68,19 @@ def doubtful(jobs: Iterable[Object], followed: Set[Key], now: datetime, young: f
         now: The present, aware.
         young: Seconds in which nobody doubts a Job.
     """
-    found = [
+    return [
         job
         for job in jobs
         if key_of(job) not in followed
         and "deletionTimestamp" not in job["metadata"]
         and "ttlSecondsAfterFinished" not in job["spec"]
+        and 0 < len(_workflow_of(job)) <= _MAX_ID
         and age(job, now) > young
     ]
-    return sorted(found, key=lambda job: str(job["metadata"]["creationTimestamp"]))
+
+
+def _workflow_of(job: Object) -> str:
+    return str(job["metadata"].get("annotations", {}).get(names.WORKFLOW_ANNOTATION, ""))
 
 
 class Retention:
@@ -128,16 +136,18 @@ class Retention:
 
     async def sweep(self) -> None:
         """Look once for Jobs that nobody takes care of."""
-        now = datetime.now(UTC)
-        for job in doubtful(self._watch.jobs(), self._watch.followed, now, self._young)[:_MAX_QUESTIONS]:
-            workflow_id = job["metadata"]["annotations"].get(names.WORKFLOW_ANNOTATION)
+        found = doubtful(self._watch.jobs(), self._watch.followed, datetime.now(UTC), self._young)
+        # Any of them: those that other workers follow, or that somebody forged, must not hide the rest.
+        for job in random.sample(found, min(len(found), _MAX_QUESTIONS)):
             try:
-                if workflow_id and not await self._is_open(workflow_id):
+                if not await self._is_open(_workflow_of(job)):
                     await self._settle(job, Fate.KEEP_FOR if is_finished(job) else Fate.DELETE)
                     logger.warning("took care of Job %s/%s, whose run is over", *key_of(job))
-            except ClientError as error:
+            except Unavailable as error:
                 logger.info("a sweep was cut short: %s", error)
                 return
+            except ClientError as error:
+                logger.info("left Job %s/%s alone: %s", *key_of(job), error)
 
     async def _sweep_on(self) -> NoReturn:
         await self._watch.listed()
