@@ -4,10 +4,11 @@ import re
 from hashlib import sha256
 
 from goosejobs.clients.kube import Object
+from goosejobs.lifecycle import read_status
 from goosejobs.model import names
 from goosejobs.model.status import MAX_TOKEN
 
-REQUESTS = (names.RUN_REQUESTED,)
+REQUESTS = (names.RUN_REQUESTED, names.KILL_REQUESTED)
 
 _TOKEN = re.compile(rf"[A-Za-z0-9._:+-]{{1,{MAX_TOKEN}}}")
 _ODD = re.compile(r"[^A-Za-z0-9._:+-]")
@@ -35,6 +36,24 @@ def token_of(obj: Object, annotation: str) -> str:
         return value
     digest = sha256(value.encode("utf-8", "backslashreplace")).hexdigest()
     return f"{_ODD.sub('_', value[:_SHOWN])}-{digest[:8]}"
+
+
+def new_token(obj: Object, annotation: str, answered: str | None) -> str:
+    """The same if it is to be acted on; empty when it was answered, or is there at first sight.
+
+    Args:
+        obj: The GooseJob.
+        annotation: Which request.
+        answered: The one that was answered last.
+    """
+    token = token_of(obj, annotation)
+    return "" if token == answered or read_status(obj).observed_generation < 0 else token
+
+
+def new_kill(obj: Object) -> str:
+    """What is to be ended: the id of a run, or `all`, perhaps with a colon and anything after it."""
+    handled = read_status(obj).handled_requests
+    return new_token(obj, names.KILL_REQUESTED, handled.kill.token if handled and handled.kill else None)
 
 
 def tokens_of(obj: Object) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from goosejobs.model.run import GooseJobRef, RecipeSnapshot, RunRequest, Trigger
 from goosejobs.model.spec import GooseJobSpec
 from goosejobs.model.status import ActiveRun, Answer, GooseJobStatus
 from goosejobs_operator import desired
+from goosejobs_operator.annotations import new_kill
 from goosejobs_operator.backend import Backend, Offers
 from goosejobs_operator.desired import Refused
 from goosejobs_operator.known import has_finalizer
@@ -55,7 +56,7 @@ class Observation:
         target: The whole schedule as it should be, given the one that exists.
         once: The workflow of the one run, with `runOnce`.
         gone: Runs to be recorded in the place of a worker that cannot.
-        open_runs: Ids of workflows that have to end before the object may go.
+        open_runs: Ids of its workflows that have not ended; looked for when it is deleted, or one is to end.
         asked_run: The workflow of a run that somebody asked for, whose answer is still due.
         triggered: Temporal was asked for that run, just before this look.
         offers: What its pool's workers take; nothing when it has none; None when that is not known.
@@ -176,6 +177,8 @@ class Observer:
         if seen.has_finalizer and not seen.runs_once:
             seen = replace(seen, schedule=await self._temporal.describe(seen.ref))
         seen = replace(seen, gone=await self._gone(seen), asked_run=await self._asked_run(seen))
+        if new_kill(obj):
+            seen = replace(seen, open_runs=await self._open_runs(seen, seen.schedule))
         try:
             spec = desired.read(obj)
             offers = await self._backend.offers(spec.execution.pool)
@@ -253,15 +256,19 @@ class Observer:
         try:
             self._backend.check()
             schedule = await self._temporal.describe(seen.ref)
-            ids = {found.id async for found in self._temporal.open_runs(seen.ref.uid)}
-            ids |= {id_ for id_ in self._suspects(seen, schedule) if await self._is_open(id_)}
+            open_runs = await self._open_runs(seen, schedule)
             pool = str(((seen.obj.get("spec") or {}).get("execution") or {}).get("pool", "default"))
             offers = await self._backend.offers(pool)
         except TemporalUnavailable:
             if not seen.overdue:
                 raise
             return replace(seen, unreachable=True)
-        return replace(seen, schedule=schedule, open_runs=tuple(sorted(ids)), offers=offers)
+        return replace(seen, schedule=schedule, open_runs=open_runs, offers=offers)
+
+    async def _open_runs(self, seen: Observation, schedule: Described | None) -> tuple[str, ...]:
+        ids = {found.id async for found in self._temporal.open_runs(seen.ref.uid)}
+        suspects = self._suspects(seen, schedule) - ids
+        return tuple(sorted(ids | {id_ for id_ in suspects if await self._is_open(id_)}))
 
     def _suspects(self, seen: Observation, schedule: Described | None) -> set[str]:
         """Runs that Temporal's index may not show yet."""

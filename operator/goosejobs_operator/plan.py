@@ -116,11 +116,12 @@ def plan(seen: Observation) -> list[Step]:
     """The steps, in order; empty when everything is as it should be."""
     if seen.deleting:
         return _let_go(seen)
+    ends: list[Step] = [CancelRun(id_) for id_ in requests.noted_kills(seen)]
     if seen.gone:
-        return [*(CloseRecord(gone) for gone in seen.gone), LookAgain(0)]
+        return [*ends, *(CloseRecord(gone) for gone in seen.gone), LookAgain(0)]
     if seen.runs_once:
-        return _run_once(seen)
-    return _keep_schedule(seen) or _run_now(seen)
+        return ends + _run_once(seen)
+    return ends + (_keep_schedule(seen) or _run_now(seen))
 
 
 def _run_once(seen: Observation) -> list[Step]:

@@ -15,8 +15,17 @@ from goosejobs.lifecycle import read_status, rfc3339
 from goosejobs.model import names
 from goosejobs.model.run import Trigger
 from goosejobs.model.spec import ConcurrencyPolicy
-from goosejobs.model.status import MAX_MESSAGE, MAX_TOKEN, Answer, GooseJobStatus, HandledRequests, HandledRun
-from goosejobs_operator.annotations import is_token, token_of, value_of
+from goosejobs.model.status import (
+    MAX_ACTIVE,
+    MAX_MESSAGE,
+    MAX_TOKEN,
+    Answer,
+    GooseJobStatus,
+    HandledKill,
+    HandledRequests,
+    HandledRun,
+)
+from goosejobs_operator.annotations import is_token, new_kill, new_token, token_of, value_of
 from goosejobs_operator.observe import Observation
 from goosejobs_operator.schedule import schedule_id
 
@@ -29,6 +38,10 @@ FORBID_PATIENCE = timedelta(seconds=2)
 PATIENCE = timedelta(seconds=15)
 """After so long a run that Temporal neither started nor keeps waiting will not start."""
 
+_NOTHING_TO_KILL = (
+    f"No such run is active. Write the id of a run in status.active, or all, into {names.KILL_REQUESTED}; to "
+    "end all once more, all: and something new."
+)
 _MINUTE = timedelta(minutes=1)
 _ASK_AGAIN = "ask again with a new value"
 _NOT_NEW = "It was there when the GooseJob was first seen, so it did nothing. Another value acts."
@@ -36,10 +49,14 @@ _NOT_NEW = "It was there when the GooseJob was first seen, so it did nothing. An
 
 def is_pending(obj: Object) -> bool:
     """Whether something is asked for that is not answered yet."""
-    run = _handled(read_status(obj)).run
-    asked = token_of(obj, names.RUN_REQUESTED)
-    return (run is not None and run.answer is Answer.NOTED) or bool(
-        asked and (run is None or run.token != asked)
+    handled = _handled(read_status(obj))
+    return any(
+        (answer is not None and answer.answer is Answer.NOTED)
+        or new_token(obj, annotation, answer.token if answer else None)
+        for annotation, answer in (
+            (names.RUN_REQUESTED, handled.run),
+            (names.KILL_REQUESTED, handled.kill),
+        )
     )
 
 
@@ -59,33 +76,80 @@ def run_time(seen: Observation, run: HandledRun) -> datetime | None:
     return moment if not stem and moment.tzinfo else None
 
 
+def noted_kills(seen: Observation) -> list[str]:
+    """The workflows that are to be asked to end: of this GooseJob only, whoever edited its status."""
+    kill = _handled(read_status(seen.obj)).kill
+    if kill is None or kill.answer is not Answer.NOTED:
+        return []
+    ref = seen.ref
+    return [id_ for id_ in kill.workflow_ids if names.is_of(id_, ref.namespace, ref.name, ref.uid)]
+
+
 def answered(seen: Observation) -> HandledRequests | None:
-    """What `status.handledRequests` is to say."""
+    """What `status.handledRequests` is to say, after the steps of the plan were carried out."""
     handled = _handled(read_status(seen.obj))
     if not seen.deleting:
-        handled = handled.model_copy(update={"run": answer_to_run(seen)})
+        handled = HandledRequests(run=answer_to_run(seen), kill=_answer_to_kill(seen))
     return _or_none(handled)
 
 
 def first_seen(obj: Object) -> HandledRequests | None:
     """The same while the object cannot be looked at: only what is there from the start is answered."""
-    status = read_status(obj)
-    handled, asked = _handled(status), token_of(obj, names.RUN_REQUESTED)
-    if status.observed_generation < 0 and asked and handled.run is None:
-        handled = handled.model_copy(update={"run": _not_new(asked)})
-    return _or_none(handled)
+    handled = _handled(read_status(obj))
+    return _or_none(HandledRequests(run=_run_at_first(obj, handled), kill=_kill_at_first(obj, handled)))
+
+
+def _run_at_first(obj: Object, handled: HandledRequests) -> HandledRun | None:
+    token = _at_first_sight(obj, names.RUN_REQUESTED)
+    return handled.run or (_said(token, Answer.NOT_NEW, _NOT_NEW) if token else None)
+
+
+def _kill_at_first(obj: Object, handled: HandledRequests) -> HandledKill | None:
+    token = _at_first_sight(obj, names.KILL_REQUESTED)
+    return handled.kill or (
+        HandledKill(token=token, answer=Answer.NOT_NEW, message=_NOT_NEW) if token else None
+    )
+
+
+def _at_first_sight(obj: Object, annotation: str) -> str:
+    return token_of(obj, annotation) if read_status(obj).observed_generation < 0 else ""
+
+
+def _answer_to_kill(seen: Observation) -> HandledKill | None:
+    before = _kill_at_first(seen.obj, _handled(read_status(seen.obj)))
+    if before and before.answer is Answer.NOTED:
+        waits = f" They end once pool {_pool(seen)} has a worker." if seen.workers is False else ""
+        message = f"Asked {len(before.workflow_ids)} run(s) to end.{waits}"
+        return before.model_copy(update={"answer": Answer.CANCELLED, "message": message})
+    token = new_kill(seen.obj)
+    if not token:
+        return before
+    ids = _to_kill(seen, token)
+    if not ids:
+        return HandledKill(token=token, answer=Answer.REFUSED, message=_NOTHING_TO_KILL)
+    return HandledKill(token=token, answer=Answer.NOTED, workflow_ids=ids[:MAX_ACTIVE])
+
+
+def _to_kill(seen: Observation, token: str) -> list[str]:
+    which = token.partition(":")[0]
+    if which == "all":
+        return list(seen.open_runs)
+    wanted = names.run_workflow_id(schedule_id(seen.ref), which)
+    return [id_ for id_ in seen.open_runs if id_ == wanted]
+
+
+def _pool(seen: Observation) -> str:
+    return seen.spec.execution.pool if seen.spec else "default"
 
 
 def answer_to_run(seen: Observation) -> HandledRun | None:
     """The answer to `run-requested`, as far as it is known by now."""
     status = read_status(seen.obj)
-    before, token = _handled(status).run, token_of(seen.obj, names.RUN_REQUESTED)
+    before, token = _run_at_first(seen.obj, _handled(status)), token_of(seen.obj, names.RUN_REQUESTED)
     if before and before.answer is Answer.NOTED:
         return _outcome(seen, before)
     if not token or (before and before.token == token):
         return before
-    if status.observed_generation < 0:
-        return _not_new(token)
     if why := _refusal(seen):
         return _said(token, Answer.REFUSED, why)
     if seen.schedule is None:
@@ -168,11 +232,7 @@ def _handled(status: GooseJobStatus) -> HandledRequests:
 
 
 def _or_none(handled: HandledRequests) -> HandledRequests | None:
-    return handled if handled.model_fields_set and handled != HandledRequests() else None
-
-
-def _not_new(token: str) -> HandledRun:
-    return _said(token, Answer.NOT_NEW, _NOT_NEW)
+    return handled if handled != HandledRequests() else None
 
 
 def _said(token: str, answer: Answer, message: str) -> HandledRun:

@@ -17,6 +17,7 @@ Eventually = Callable[..., Awaitable[Any]]
 pytestmark = pytest.mark.usefixtures("operator")
 
 RUN = "goosejobs.dev/run-requested"
+KILL = "goosejobs.dev/kill-requested"
 NOBODY: Object = {"execution": {"pool": "nobody"}}
 YEARLY: Any = {"schedule": "0 0 1 1 *"}
 
@@ -167,3 +168,46 @@ async def test_what_cannot_run_is_refused_with_a_sentence(
     await asyncio.to_thread(ask, kubectl, namespace, "once", RUN, "again")
     await answer(kubectl, eventually, namespace, "once", "run", "again")
     assert get(kubectl, namespace, "odd")["metadata"]["resourceVersion"] == before
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_run_is_ended_by_its_id_and_all_by_one_word(
+    kubectl: Kubectl, eventually: Eventually, namespace: str
+) -> None:
+    endless = "stub: hang"
+    apply(
+        kubectl,
+        namespace,
+        goosejob("a", endless, concurrencyPolicy="Allow", **YEARLY),
+        goosejob("b", endless),
+    )
+    await ready(kubectl, eventually, namespace, "a")
+    for token in "123":
+        ask(kubectl, namespace, "a", RUN, token)
+        await answer(kubectl, eventually, namespace, "a", "run", token)
+
+    def active(name: str, number: int) -> list[str] | None:
+        found = [each["id"] for each in get(kubectl, namespace, name)["status"].get("active", [])]
+        return found if len(found) == number else None
+
+    first, second, third = await eventually(lambda: active("a", 3), timeout=60)
+    await eventually(lambda: active("b", 1), timeout=60)
+    ask(kubectl, namespace, "a", KILL, second)
+    said = await answer(kubectl, eventually, namespace, "a", "kill", second)
+    assert (said["answer"], len(said["workflowIds"])) == ("Cancelled", 1)
+    assert await eventually(lambda: active("a", 2), timeout=60) == [first, third]
+    last = get(kubectl, namespace, "a")["status"]["lastRun"]
+    assert (last["id"], last["outcome"]) == (second, "Killed")
+    ask(kubectl, namespace, "a", KILL, second)  # the same value: nothing
+    ask(kubectl, namespace, "a", KILL, "all")
+    said = await answer(kubectl, eventually, namespace, "a", "kill", "all")
+    assert len(said["workflowIds"]) == 2
+    await eventually(lambda: active("a", 0) is not None, timeout=60)
+    assert get(kubectl, namespace, "a")["status"]["counts"]["killed"] == 3
+    assert active("b", 1)
+    ask(kubectl, namespace, "a", KILL, "all:2")
+    said = await answer(kubectl, eventually, namespace, "a", "kill", "all:2")
+    assert said["answer"] == "Refused"
+    ask(kubectl, namespace, "b", KILL, "once")
+    last = await eventually(lambda: get(kubectl, namespace, "b")["status"]["lastRun"], timeout=60)
+    assert last["outcome"] == "Killed"

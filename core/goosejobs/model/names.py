@@ -15,6 +15,7 @@ RECIPE_LABEL = f"{GROUP}/recipe"
 
 # Requests: annotations that people write on a GooseJob. A new value acts once, and is echoed in the status.
 RUN_REQUESTED = f"{GROUP}/run-requested"
+KILL_REQUESTED = f"{GROUP}/kill-requested"
 
 # On every Kubernetes Job of ours and on its pods:
 GOOSEJOB_LABEL = f"{GROUP}/goosejob"
@@ -37,6 +38,7 @@ OPERATOR_MANAGER = "goosejobs-operator"
 WORKER_MANAGER = "goosejobs-worker"
 
 ONCE_RUN_ID = "once"
+_RUN_ID = "%Y%m%d-%H%M%S"
 
 MAX_RECIPE_BYTES = 200 * 1024
 """The largest recipe text, in bytes of UTF-8, before and after rendering (design.md)."""
@@ -79,7 +81,23 @@ def run_id(scheduled_time: datetime | None) -> str:
     """
     if scheduled_time is None:
         return ONCE_RUN_ID
-    return scheduled_time.astimezone(UTC).strftime("%Y%m%d-%H%M%S")
+    return scheduled_time.astimezone(UTC).strftime(_RUN_ID)
+
+
+def run_workflow_id(schedule: str, run: str) -> str | None:
+    """The workflow of a run: what `run_id` and `once_workflow_id` lead to; None when nothing has such an id.
+
+    Args:
+        schedule: As `schedule_id`.
+        run: The run's id.
+    """
+    if run == ONCE_RUN_ID:
+        return f"{schedule}/{ONCE_RUN_ID}"
+    try:
+        moment = datetime.strptime(run, _RUN_ID).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return f"{schedule}-{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def task_queue(pool: str) -> str:

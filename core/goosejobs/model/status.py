@@ -6,7 +6,7 @@ one that is longer makes the API server refuse the whole status.
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -104,6 +104,8 @@ class Answer(StrEnum):
     """It is acted on after the runs before it."""
     SKIPPED = "Skipped"
     """A run was active, and the concurrency policy allows no second one."""
+    CANCELLED = "Cancelled"
+    """The runs were asked to end."""
     REFUSED = "Refused"
     NOT_NEW = "NotNew"
     """It was there when the object was first seen."""
@@ -118,10 +120,22 @@ class HandledRun(StatusPart):
     message: str = Field(default="", max_length=MAX_MESSAGE)
 
 
+class HandledKill(StatusPart):
+    """The newest `kill-requested` and what became of it."""
+
+    token: str = Field(max_length=MAX_TOKEN)
+    answer: Answer
+    workflow_ids: list[Annotated[str, Field(max_length=512)]] = Field(
+        default_factory=list, max_length=MAX_ACTIVE
+    )
+    message: str = Field(default="", max_length=MAX_MESSAGE)
+
+
 class HandledRequests(StatusPart):
     """The requests that were made by annotation, as far as they were acted on."""
 
     run: HandledRun | None = None
+    kill: HandledKill | None = None
 
 
 class GooseJobStatus(StatusPart):

@@ -17,7 +17,7 @@ from goosejobs_operator.annotations import is_token, token_of
 from goosejobs_operator.desired import refusal
 from goosejobs_operator.known import mark_of
 from goosejobs_operator.observe import Observation
-from goosejobs_operator.plan import LookAgain, TriggerRun, UpdateSchedule, plan
+from goosejobs_operator.plan import CancelRun, LookAgain, TriggerRun, UpdateSchedule, plan
 from goosejobs_operator.requests import is_pending
 from goosejobs_operator.status import derive, derive_failing
 from goosejobs_operator.temporal import RunState
@@ -243,3 +243,79 @@ def test_what_a_run_is_follows_from_its_time() -> None:
 def test_a_new_value_is_a_cause_to_look_at_the_object() -> None:
     assert mark_of(asking("t")) != mark_of(asking("u"))
     assert mark_of(asking("t")) == mark_of(asking("t", run=NOTED))
+
+
+KILL = "goosejobs.dev/kill-requested"
+OTHER = "goosejob/team-b/report/11111111-2222-3333-4444-555555555555-2026-11-21T12:00:30Z"
+
+
+def killing(value: str, kill: Object | None = None, **more: Any) -> Object:
+    """A GooseJob that was seen before, whose annotation asks for an end of runs."""
+    handled = {"handledRequests": {"kill": kill}} if kill else {}
+    obj = goosejob(status={"observedGeneration": 3, **handled}, **more)
+    obj["metadata"]["annotations"] = {KILL: value}
+    return obj
+
+
+def killed(one: Observation) -> dict[str, Any]:
+    """What the status says of the request after a look."""
+    found: dict[str, Any] = (derive(one) or one.obj["status"])["handledRequests"]["kill"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("value", "active", "ids"),
+    [
+        ("all", (MINE, f"{ID}-2026-11-21T12:00:00Z"), [MINE, f"{ID}-2026-11-21T12:00:00Z"]),
+        ("all:2", (MINE,), [MINE]),
+        ("20261121-120030", (MINE, f"{ID}-2026-11-21T12:00:00Z"), [MINE]),
+        ("once", (f"{ID}/once",), [f"{ID}/once"]),
+    ],
+)
+def test_runs_that_are_to_end_are_noted_first(value: str, active: tuple[str, ...], ids: list[str]) -> None:
+    one = look(killing(value), open_runs=active)
+    assert plan(one) == []
+    assert killed(one) == {"token": value, "answer": "Noted", "workflowIds": ids, "message": ""}
+    assert is_pending(after(one))
+
+
+@pytest.mark.parametrize("value", ["20261121-120031", "once", "everything", "20269999-000000", "all" * 100])
+def test_what_names_no_active_run_ends_none(value: str) -> None:
+    one = look(killing(value), open_runs=(MINE,))
+    found = killed(one)
+    assert plan(one) == []
+    assert (found["answer"], found["workflowIds"]) == ("Refused", [])
+    assert "No such run is active" in found["message"]
+    assert not is_pending(after(one))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"refused": REFUSED}, {"waiting": "no"}, {"over": True}],
+    ids=["well", "stalled", "waiting", "over"],
+)
+def test_noted_runs_are_asked_to_end_whatever_else_is_wrong(more: dict[str, Any]) -> None:
+    note = {"token": "all", "answer": "Noted", "workflowIds": [MINE, OTHER], "message": ""}
+    one = look(killing("all", note), **more)
+    assert plan(one) == [CancelRun(MINE)]  # and never another's, whoever wrote that into the status
+    assert killed(one)["answer"] == "Cancelled"
+    assert not is_pending(after(one))
+    assert plan(replace(one, obj=after(one), open_runs=(MINE,))) == []
+
+
+def test_what_is_noted_goes_on_although_the_schedule_is_being_changed() -> None:
+    have = described(wanted("0 9 * * *"))
+    note = {"token": "all", "answer": "Noted", "workflowIds": [MINE], "message": ""}
+    steps = plan(seen(killing("all", note), schedule=have, wanted=wanted(), target=schedule(wanted())))
+    assert [type(step) for step in steps] == [CancelRun, UpdateSchedule, LookAgain]
+
+
+def test_more_runs_than_fit_into_the_status_are_ended_in_parts() -> None:
+    many = tuple(f"{ID}-2026-11-21T12:{n // 60:02}:{n % 60:02}Z" for n in range(100))
+    assert len(killed(look(killing("all"), open_runs=many))["workflowIds"]) == 32
+
+
+def test_an_end_that_was_asked_for_before_the_object_was_seen_ends_nothing() -> None:
+    obj = killing("all")
+    obj["status"] = {"observedGeneration": -1}
+    assert killed(look(obj, open_runs=(MINE,)))["answer"] == "NotNew"
