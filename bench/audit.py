@@ -85,12 +85,14 @@ def _change(event: dict[str, object]) -> Change:
 def _writer(uri: str, agent: str) -> str:
     """Who asked for a change.
 
-    A controller of kube-controller-manager calls itself `program/version (system) kubernetes/commit/name`.
+    A controller of kube-controller-manager calls itself `program/version (system) kubernetes/commit/name`,
+    and our own two sides leave it to their library what they are called.
     """
     if manager := parse_qs(urlsplit(uri).query).get("fieldManager"):
         return manager[0]
     program, *_, last = agent.split("/")
-    return last if program == "kube-controller-manager" else program
+    better = {"kube-controller-manager": last, "OpenAPI-Generator": "goosejobs"}
+    return better.get(program, program)
 
 
 def by_resource(changes: list[Change]) -> str:

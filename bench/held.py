@@ -19,7 +19,6 @@ with workflow.unsafe.imports_passed_through():
 NAME = "Held"
 TASK_QUEUE = "bench-held"
 _HOLD = "hold"
-_HEARTBEAT = timedelta(seconds=30)
 _DEADLINE = timedelta(hours=1)
 _AT_ONCE = timedelta(milliseconds=1)
 _EXPECTED = ApplicationErrorCategory.BENIGN
@@ -36,7 +35,7 @@ class Held:
         await workflow.execute_activity(
             _HOLD,
             start_to_close_timeout=_DEADLINE,
-            heartbeat_timeout=_HEARTBEAT,
+            heartbeat_timeout=_DEADLINE,
             retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1)),
         )
 

@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from bench import nodes
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import Client
+
+from bench import histories, nodes
 from bench.audit import AuditLog, Change
 from bench.containers import ContainerWatch
 from bench.ground import Ground
@@ -70,6 +73,7 @@ class Run:
 
     Attributes:
         due: When it was due, as Unix time.
+        attempt: A worker had its attempt to work on; nothing of a CronJob's.
         job: Its Job had been created.
         bound: Its pod had been given to the node.
         started: Its container had been started.
@@ -77,6 +81,7 @@ class Run:
     """
 
     due: float
+    attempt: float
     job: float
     bound: float
     started: float
@@ -121,11 +126,12 @@ async def _measure(ground: Ground, each: int, turns: int) -> list[Row]:
             await _apply(ground, each)
             minutes = await _turns(ground, seen, each, turns)
     changes = log.read()
+    attempts = await _attempts(ground)
     for side, one in seen.items():
         last = [minute for minute in minutes if _is_odd(minute) is side.odd][-1]
         there = [change for change in changes if change.namespace == side.namespace]
         one.changes = [change for change in there if last <= change.at < last + _SETTLED_SECONDS]
-        one.runs = [_run(pod, side, there, containers, requests) for pod in one.pods]
+        one.runs = [_run(pod, side, there, attempts, containers, requests) for pod in one.pods]
     return [*_times(seen[OURS].runs, seen[THEIRS].runs), *_writes(seen, each, turns)]
 
 
@@ -177,10 +183,19 @@ async def _ended(ground: Ground, side: Side, minute: float, wanted: int) -> list
     return pods
 
 
+async def _attempts(ground: Ground) -> dict[tuple[str, float], float]:
+    """When a worker had a run's attempt, by the GooseJob's name and the time it was due."""
+    client = await Client.connect(ground.platform.temporal.address)
+    started = EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED
+    found = await histories.times(client, names.WORKFLOW_TYPE)
+    return {(one.id.split("/")[2], one.due): one.first[started] for one in found}
+
+
 def _run(
     pod: Mapping[str, Any],
     side: Side,
     changes: Sequence[Change],
+    attempts: Mapping[tuple[str, float], float],
     containers: ContainerWatch,
     requests: Sequence[Request],
 ) -> Run:
@@ -188,6 +203,7 @@ def _run(
     object_ = job.rpartition("-")[0].rpartition("-")[0] if side is OURS else job.rpartition("-")[0]
     asked = [one.time for one in requests if f"{object_} " in one.directive]
     times = {
+        "attempt": [attempts[object_, due]] if side is OURS else [due],
         "job": [one.at for one in changes if one.what == "create jobs" and one.name == job],
         "bound": [
             one.at
@@ -219,6 +235,8 @@ def _times(ours: Sequence[Run], theirs: Sequence[Run]) -> list[Row]:
         both("due to container started, 9 of 10 within", "started", p90),
         both("due to container started, longest", "started", max),
         both(f"of it: due to the Job created, {number}", "job", median),
+        Row("jobs", f"of that: due to the attempt at a worker, {number}",
+            median(one.attempt for one in ours), "s", None, "announced by then"),
         both(f"Job created to its pod bound, {number}", "bound", median, "job"),
         both(f"pod bound to container started, {number}", "started", median, "bound"),
         both(f"due to goose's first request, {number}", "request", median),

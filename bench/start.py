@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from temporalio.api.enums.v1 import EventType
-from temporalio.client import Client, WorkflowExecution
-from temporalio.common import SearchAttributeKey
+from temporalio.client import Client
 from temporalio.worker import Worker
 
 from bench import empty
 from bench.gooses import GooseWatch
 from bench.ground import Ground, grounds, until
+from bench.histories import Times, times
 from bench.objects import goosejob, manifest
 from bench.requests import requests_of
 from bench.rows import NotMeasured, Row, median, p90
@@ -24,7 +24,6 @@ from goosejobs.model import names
 EVERY = timedelta(seconds=4)
 AIM_SECONDS = 1.0
 _NAME = "bench-start"
-_DUE = SearchAttributeKey.for_datetime("TemporalScheduledStartTime")
 _RUN_SECONDS = 60.0
 
 
@@ -45,17 +44,6 @@ class Lateness:
     attempt: float = 0.0
     goose: float = 0.0
     request: float = 0.0
-
-
-@dataclass(frozen=True)
-class _Times:
-    """Unix times of the first event of each type in a workflow's history, and when it was due."""
-
-    due: float
-    first: dict[int, float]
-
-    def late(self, event: EventType.ValueType) -> float:
-        return self.first[event] - self.due
 
 
 def run(runs: int) -> list[Row]:
@@ -86,10 +74,10 @@ async def _measure(ground: Ground, runs: int) -> list[Row]:
                 await bare.delete()
                 await ground.kubectl("delete", "goosejob", _NAME)
     ours = [
-        _ours(times, gooses.started, [one.time for one in asked])
-        for times in await _times(client, names.WORKFLOW_TYPE)
+        _ours(one, gooses.started, [one.time for one in asked])
+        for one in await times(client, names.WORKFLOW_TYPE)
     ]
-    theirs = [_bare(times) for times in await _times(client, empty.NAME)]
+    theirs = [_bare(one) for one in await times(client, empty.NAME)]
     return _rows(ours[:runs], theirs[:runs])
 
 
@@ -112,40 +100,24 @@ async def _ended(client: Client, workflow_type: str, runs: int) -> None:
         asking.cancel()
 
 
-async def _times(client: Client, workflow_type: str) -> list[_Times]:
-    """Of all runs that succeeded, in the order in which they were due."""
-    query = f"WorkflowType = '{workflow_type}' AND ExecutionStatus = 'Completed'"
-    found = [await _time(client, one) async for one in client.list_workflows(query)]
-    return sorted(found, key=lambda times: times.due)
-
-
-async def _time(client: Client, one: WorkflowExecution) -> _Times:
-    history = await client.get_workflow_handle(one.id, run_id=one.run_id).fetch_history()
-    first: dict[int, float] = {}
-    for event in history.events:
-        first.setdefault(event.event_type, event.event_time.ToNanoseconds() / 1e9)
-    due = one.typed_search_attributes[_DUE]
-    return _Times(due.timestamp(), first)
-
-
-def _bare(times: _Times) -> Lateness:
+def _bare(one: Times) -> Lateness:
     return Lateness(
-        workflow=times.late(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED),
-        task=times.late(EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED),
+        workflow=one.late(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED),
+        task=one.late(EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED),
     )
 
 
-def _ours(times: _Times, gooses: Sequence[float], requests: Sequence[float]) -> Lateness:
-    began = times.first[EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED]
-    ended = times.first[EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED]
+def _ours(one: Times, gooses: Sequence[float], requests: Sequence[float]) -> Lateness:
+    began = one.first[EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED]
+    ended = one.first[EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED]
     inside = [[at for at in seen if began - 0.05 <= at <= ended] for seen in (gooses, requests)]
     if not all(inside):
         raise NotMeasured(
             f"a run's goose or its request to the model was not seen, {began:.3f} to {ended:.3f}"
         )
-    bare = _bare(times)
-    goose, request = (min(seen) - times.due for seen in inside)
-    return Lateness(bare.workflow, bare.task, began - times.due, goose, request)
+    bare = _bare(one)
+    goose, request = (min(seen) - one.due for seen in inside)
+    return Lateness(bare.workflow, bare.task, began - one.due, goose, request)
 
 
 def _rows(ours: Sequence[Lateness], theirs: Sequence[Lateness]) -> list[Row]:
