@@ -8,7 +8,7 @@ from typing import Any, cast
 import kopf
 
 from goosejobs.clients.errors import ClientError
-from goosejobs.clients.kube import Object
+from goosejobs.clients.kube import PAGE, Object
 from goosejobs.model import names
 from goosejobs_operator.service import Operator
 from goosejobs_operator.session import session
@@ -33,7 +33,7 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
     settings.persistence.diffbase_storage = kopf.StatusDiffBaseStorage()
     settings.persistence.progress_storage = kopf.StatusProgressStorage()
     settings.scanning.disabled = True  # it would need the right to watch all CRDs and namespaces
-    settings.watching.chunk_size = 500
+    settings.watching.chunk_size = PAGE
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 310
     settings.watching.connect_timeout = 10

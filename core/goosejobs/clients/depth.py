@@ -8,6 +8,8 @@ import json
 import re
 from typing import Any, Final
 
+from pydantic_core import from_json
+
 MAX_DEPTH: Final = 100
 """Lists and mappings in each other that are kept. A GooseJob that can be served needs fewer: its recipe may
 have 64, and lists, events and the spec put some around it."""
@@ -19,9 +21,15 @@ _OPENS = frozenset(b"[{")
 def decode(text: bytes) -> Any:
     """Decode JSON; what is nested too deep for Python's decoder is left out as by `shallow`.
 
+    Python's own makes one string of it all first: four bytes for each character, if one of them is an emoji.
+
     Raises:
         ValueError: It is not JSON.
     """
+    try:
+        return from_json(text)
+    except ValueError:  # or deeper than that decoder goes
+        pass
     try:
         return json.loads(text)
     except RecursionError:

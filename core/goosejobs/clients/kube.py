@@ -27,7 +27,8 @@ _APPLY = "application/apply-patch+yaml; charset=utf-8"
 beyond U+FFFF as surrogate pairs, which YAML refuses."""
 _AUTH: dict[str, Any] = {"auth_settings": ["BearerToken"]}
 _WRITE_ATTEMPTS = 8
-_PAGE = 500
+PAGE = 20
+"""GooseJobs in one answer of a list: each may have 1.5 MiB, and all of them are in memory at once."""
 
 
 def _from_status(status: int, message: str, retry_after: float | None) -> ClientError:
@@ -212,7 +213,7 @@ class Kube:
         """Read all GooseJobs of a namespace (None: of the cluster), a page at a time."""
         what = f"list GooseJobs in {namespace or 'all namespaces'}"
         path = object_path(f"/apis/{names.API_VERSION}", names.PLURAL, namespace)
-        query = {"limit": str(_PAGE)}
+        query = {"limit": str(PAGE)}
         while True:
             page = await self.request(what, "GET", path, query=query)
             yield page["items"]

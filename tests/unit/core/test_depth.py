@@ -1,6 +1,7 @@
 """JSON that is nested deeper than Python's decoder goes, as the API server may send it."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -56,6 +57,17 @@ def test_an_object_nested_however_deep_can_be_decoded(levels: int) -> None:
     found = decode(text)
     assert (found["metadata"], found["status"]) == ({"name": "x"}, {"phase": "Active"})
     assert depth_of(json.loads(shallow(text))["spec"]) == MAX_DEPTH - 2
+
+
+def test_one_wide_character_does_not_make_all_others_as_wide() -> None:
+    text = json.dumps(["x" * 4_000_000, "🪿"], ensure_ascii=False).encode()
+    tracemalloc.start()
+    try:
+        assert len(decode(text)) == 2
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 2 * len(text)
 
 
 def test_what_is_no_json_is_said_to_be_none() -> None:

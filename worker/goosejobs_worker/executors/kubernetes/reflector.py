@@ -21,10 +21,10 @@ logger = logging.getLogger(__name__)
 Key = tuple[str, str]
 """Namespace and name."""
 
-_PAGE: Final = 50
-"""Objects a page: each Job and each pod carries a recipe of up to 200 KiB."""
-_MAX_LINE: Final = 8 * 1024 * 1024
-"""Bytes of one event: etcd holds objects of 1.5 MiB, and JSON inside JSON escapes its quotes."""
+_PAGE: Final = 10
+"""Objects a page: whoever may create Jobs or pods may label them as the pool's, and each may have 9 MiB."""
+_MAX_LINE: Final = 16 * 1024 * 1024
+"""Bytes of one event: etcd holds objects of 1.5 MiB, and a byte may take six in JSON, as < does."""
 _SERVER_SECONDS: Final = 300
 _SILENCE: Final = 80.0
 """Seconds; the API server sends a bookmark about every 60."""
