@@ -5,25 +5,48 @@ A run that goes well has two of them, as CronJob's has: when it starts, and when
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final
 
 from goosejobs.lifecycle import GooseJobObject, read_status
 from goosejobs.model.reasons import INFRASTRUCTURE, RETRYABLE, Outcome
-from goosejobs.model.run import AttemptRequest, AttemptResult, RecordRequest, RunInfo
-from goosejobs.model.status import Condition, GooseJobStatus
+from goosejobs.model.run import AttemptRequest, AttemptResult, RecordRequest, RunInfo, Trigger
+from goosejobs.model.status import Answer, Condition, GooseJobStatus, HandledRequests
 
 MAX_BYTES: Final = 1024
 """Of a message: what the API allows those of the newer kind, and enough for a line in a terminal."""
 _CUT: Final = "…"
 
+
+class Told(StrEnum):
+    """The reasons of Events: stable words for machines."""
+
+    RUN_STARTED = "RunStarted"
+    RUN_SUCCEEDED = "RunSucceeded"
+    RUN_FAILED = "RunFailed"
+    RUN_KILLED = "RunKilled"
+    RUN_UNKNOWN = "RunUnknown"
+    ATTEMPT_FAILED = "AttemptFailed"
+    RUN_TERMINATED = "RunTerminated"
+    """The run's workflow was terminated from outside; the operator closed the record."""
+    RUNS_SKIPPED = "RunsSkipped"
+    RUNS_MISSED = "RunsMissed"
+    STALLED = "Stalled"
+    SUSPENDED = "Suspended"
+    PAUSED_IN_TEMPORAL = "SchedulePausedInTemporal"
+    RESUMED = "Resumed"
+    REQUEST_REFUSED = "RequestRefused"
+    """What an annotation asked for is not done."""
+
+
 _ENDS: Final = {
-    Outcome.SUCCEEDED: ("RunSucceeded", "Run {id} succeeded"),
-    Outcome.FAILED: ("RunFailed", "Run {id} failed ({reason})"),
-    Outcome.KILLED: ("RunKilled", "Run {id} was killed ({reason})"),
-    Outcome.UNKNOWN: ("RunUnknown", "Run {id} ended, and nobody knows how ({reason})"),
+    Outcome.SUCCEEDED: (Told.RUN_SUCCEEDED, "Run {id} succeeded"),
+    Outcome.FAILED: (Told.RUN_FAILED, "Run {id} failed ({reason})"),
+    Outcome.KILLED: (Told.RUN_KILLED, "Run {id} was killed ({reason})"),
+    Outcome.UNKNOWN: (Told.RUN_UNKNOWN, "Run {id} ended, and nobody knows how ({reason})"),
 }
 _WARNINGS: Final = frozenset({Outcome.FAILED, Outcome.UNKNOWN})
-_PAUSES: Final = {"PausedInTemporal": "SchedulePausedInTemporal"}
+_PAUSES: Final = {"PausedInTemporal": Told.PAUSED_IN_TEMPORAL}
 """Reasons of the condition `Suspended` that would say too little as an Event's."""
 
 
@@ -32,7 +55,7 @@ class Event:
     """Something to tell.
 
     Attributes:
-        reason: A word for machines.
+        reason: A `Told`, or the reason of the condition `Suspended`.
         message: A sentence or two: one line, bounded.
         warning: Whether somebody may have to do something.
         once: What happens only once in a GooseJob's life is told only once: a run and its attempt. Empty: it
@@ -54,8 +77,8 @@ def started(run: RunInfo, where: str) -> Event:
         run: The run.
         where: Its Kubernetes Job, or its worker.
     """
-    message = _line(f"Run {run.id} started: {where}")
-    return Event("RunStarted", message, once=run.id, minor=True)
+    how = " by hand" if run.trigger is Trigger.MANUAL else ""
+    return Event(Told.RUN_STARTED, _line(f"Run {run.id} started{how}: {where}"), once=run.id, minor=True)
 
 
 def attempt_failed(attempt: AttemptRequest, ended: AttemptResult) -> Event | None:
@@ -69,7 +92,7 @@ def attempt_failed(attempt: AttemptRequest, ended: AttemptResult) -> Event | Non
         return None
     message = f"Run {attempt.run.id}: attempt {ended.attempt} failed ({ended.reason}), another one follows"
     return Event(
-        "AttemptFailed",
+        Told.ATTEMPT_FAILED,
         _line(_with(message, ended.message)),
         warning=True,
         once=f"{attempt.run.id}/{ended.attempt}",
@@ -96,7 +119,7 @@ def closed(news: RecordRequest) -> Event:
     if news.outcome.outcome is not Outcome.KILLED:
         return ended(news)
     message = _line(f"Run {news.run.id}: {news.outcome.message}")
-    return Event("RunTerminated", message, warning=True, once=news.run.id)
+    return Event(Told.RUN_TERMINATED, message, warning=True, once=news.run.id)
 
 
 def changed(obj: GooseJobObject, wanted: Mapping[str, Any]) -> list[Event]:
@@ -109,7 +132,8 @@ def changed(obj: GooseJobObject, wanted: Mapping[str, Any]) -> list[Event]:
     if "deletionTimestamp" in obj["metadata"]:
         return []
     before, after = read_status(obj), read_status({"status": wanted})
-    return [*_left_out(before, after), *_stalled(before, after), *_suspended(before, after)]
+    tellers = (_left_out, _stalled, _suspended, _refused)
+    return [event for teller in tellers for event in teller(before, after)]
 
 
 def _left_out(before: GooseJobStatus, after: GooseJobStatus) -> Iterator[Event]:
@@ -117,28 +141,37 @@ def _left_out(before: GooseJobStatus, after: GooseJobStatus) -> Iterator[Event]:
     if skipped > 0:
         runs = "A run that was due" if skipped == 1 else f"{skipped} runs that were due"
         message = f"{runs} did not start: an earlier one was still active, see spec.concurrencyPolicy"
-        yield Event("RunsSkipped", message)
+        yield Event(Told.RUNS_SKIPPED, message)
     missed = after.counts.missed - before.counts.missed
     if missed > 0:
         runs = "A run that was due" if missed == 1 else f"{missed} runs that were due"
         message = f"{runs} could not start within spec.startingDeadlineSeconds"
-        yield Event("RunsMissed", message, warning=True)
+        yield Event(Told.RUNS_MISSED, message, warning=True)
 
 
 def _stalled(before: GooseJobStatus, after: GooseJobStatus) -> Iterator[Event]:
     was, is_ = _true(before, "Stalled"), _true(after, "Stalled")
     if is_ and (was is None or (was.reason, was.message) != (is_.reason, is_.message)):
-        yield Event("Stalled", _line(_with(is_.reason, is_.message)), warning=True)
+        yield Event(Told.STALLED, _line(_with(is_.reason, is_.message)), warning=True)
 
 
 def _suspended(before: GooseJobStatus, after: GooseJobStatus) -> Iterator[Event]:
     was, is_ = _true(before, "Suspended"), _true(after, "Suspended")
     if is_ and (was is None or was.reason != is_.reason):
         yield Event(
-            _PAUSES.get(is_.reason, is_.reason), _line(is_.message), warning=is_.reason != "Suspended"
+            _PAUSES.get(is_.reason, is_.reason), _line(is_.message), warning=is_.reason != Told.SUSPENDED
         )
     if was and any(c.type == "Suspended" and c.status == "False" for c in after.conditions):
-        yield Event("Resumed", "Runs start again when they are due")
+        yield Event(Told.RESUMED, "Runs start again when they are due")
+
+
+def _refused(before: GooseJobStatus, after: GooseJobStatus) -> Iterator[Event]:
+    """What was asked for by annotation, and will not be done."""
+    was, is_ = (each.handled_requests or HandledRequests() for each in (before, after))
+    for name in HandledRequests.model_fields:
+        old, new = getattr(was, name), getattr(is_, name)
+        if new and new.answer in {Answer.REFUSED, Answer.SKIPPED} and new != old:
+            yield Event(Told.REQUEST_REFUSED, _line(new.message), warning=True)
 
 
 def _true(status: GooseJobStatus, condition_type: str) -> Condition | None:

@@ -64,6 +64,7 @@ class Recorder:
             await asyncio.wait_for(self._waiting.join(), _FLUSH)
         if self._telling:
             self._telling.cancel()
+            await asyncio.wait([self._telling])
 
     def tell(self, ref: GooseJobRef, *events: Event) -> None:
         """Tell these of a GooseJob, soon. Returns at once, and never fails."""

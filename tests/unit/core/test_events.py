@@ -88,6 +88,12 @@ def test_the_end_of_a_run_is_told_by_its_outcome(
     assert events.ended(told) == Event(reason, message, warning=warning, once=RUN.id)
 
 
+def test_a_run_that_somebody_asked_for_is_told_as_that() -> None:
+    by_hand = RUN.model_copy(update={"trigger": Trigger.MANUAL})
+    assert events.started(RUN, "Job n-1").message == "Run 20261121-020000 started: Job n-1"
+    assert events.started(by_hand, "Job n-1").message == "Run 20261121-020000 started by hand: Job n-1"
+
+
 def test_what_the_operator_records_in_a_workers_place_is_told_as_what_it_is() -> None:
     terminated = events.closed(news(Outcome.KILLED, Reason.TERMINATED, "The run's workflow was terminated."))
     lost = events.closed(news(Outcome.UNKNOWN, Reason.TERMINATED, "The run's workflow is gone."))
@@ -136,6 +142,10 @@ def condition(kind: str, status: str, reason: str = "Because", message: str = "w
 
 def status(*conditions: dict[str, Any], **counts: int) -> dict[str, Any]:
     return {"conditions": list(conditions), "counts": counts}
+
+
+def answered(what: str, answer: str) -> dict[str, Any]:
+    return {"handledRequests": {what: {"token": "t", "answer": answer, "message": "why not"}}}
 
 
 def changes(before: dict[str, Any], after: dict[str, Any], **meta: str) -> list[tuple[str, str, bool]]:
@@ -189,6 +199,11 @@ LEFT_OUT = "did not start: an earlier one was still active, see spec.concurrency
         ),
         (status(), status(condition("Suspended", "False")), []),
         (status(condition("Suspended", "True")), status(), []),
+        (status(), answered("run", "Started"), []),
+        (status(), answered("run", "NotNew"), []),
+        (status(), answered("run", "Skipped"), [("RequestRefused", "why not", True)]),
+        (answered("kill", "Noted"), answered("kill", "Refused"), [("RequestRefused", "why not", True)]),
+        (answered("run", "Refused"), answered("run", "Refused"), []),
     ],
 )
 def test_of_a_change_of_the_status_its_news_are_told(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from goosejobs.events import Told
 from goosejobs.model.reasons import RETRYABLE, ReadyReason, Reason, StalledReason
 
 PAGE = (Path(__file__).parents[3] / "docs/on-call.md").read_text()
@@ -46,3 +47,8 @@ def test_every_reason_to_mend_a_goosejob_is_explained_and_no_other() -> None:
 def test_the_other_words_of_the_operator_are_told_apart() -> None:
     text = section("Waiting: nobody has to mend anything")
     assert set(re.findall(r"`(\w+)`", text)) - {"recipe"} >= {reason.value for reason in ReadyReason}
+
+
+def test_every_event_is_explained_and_no_other() -> None:
+    first = re.findall(r"^\| (`.*?`) \|", section("Events"), re.MULTILINE)
+    assert re.findall(r"`(\w+)`", " ".join(first)) == [told.value for told in Told]
