@@ -8,7 +8,7 @@ from goosejobs.lifecycle import read_status
 from goosejobs.model import names
 from goosejobs.model.status import MAX_TOKEN
 
-REQUESTS = (names.RUN_REQUESTED, names.KILL_REQUESTED)
+REQUESTS = (names.RUN_REQUESTED, names.KILL_REQUESTED, names.RESUME_REQUESTED)
 
 _TOKEN = re.compile(rf"[A-Za-z0-9._:+-]{{1,{MAX_TOKEN}}}")
 _ODD = re.compile(r"[^A-Za-z0-9._:+-]")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from goosejobs.clients.kube import Object
 from goosejobs.model import names
 from goosejobs_operator.annotations import tokens_of
+from goosejobs_operator.failures import is_reached
 from goosejobs_operator.queue import Key
 
 
@@ -22,6 +23,7 @@ class Mark(NamedTuple):
     has_finalizer: bool
     completed: bool
     requests: tuple[str, ...]
+    failing: bool
 
 
 def mark_of(obj: Object) -> Mark:
@@ -34,6 +36,7 @@ def mark_of(obj: Object) -> Mark:
         has_finalizer(obj),
         bool((obj.get("status") or {}).get("completionTime")),
         tokens_of(obj),
+        is_reached(obj),
     )
 
 

@@ -12,13 +12,13 @@ from goosejobs.model import names
 from goosejobs.model.run import GooseJobRef, RecipeSnapshot, RunRequest, Trigger
 from goosejobs.model.spec import GooseJobSpec
 from goosejobs.model.status import ActiveRun, Answer, GooseJobStatus
-from goosejobs_operator import desired
+from goosejobs_operator import desired, failures
 from goosejobs_operator.annotations import new_kill
 from goosejobs_operator.backend import Backend, Offers
 from goosejobs_operator.desired import Refused
 from goosejobs_operator.known import has_finalizer
 from goosejobs_operator.recipes import Recipes, WaitingForWorker
-from goosejobs_operator.schedule import Described, WantedSchedule, paused
+from goosejobs_operator.schedule import Described, WantedSchedule, paused, paused_by_failures
 from goosejobs_operator.temporal import RunState, Temporal, TemporalUnavailable
 
 log = logging.getLogger(__name__)
@@ -143,9 +143,15 @@ def has_run(status: GooseJobStatus) -> bool:
 
 
 def _paused(seen: Observation) -> Schedule | None:
-    """The schedule as it is, but paused where `spec.suspend` says so: that works whatever else is wrong."""
-    suspend = (seen.obj.get("spec") or {}).get("suspend") is True
-    return paused(seen.schedule.schedule) if suspend and seen.schedule else None
+    """The schedule as it is, but paused where the spec says so: that works whatever else is wrong."""
+    suspend, failing = (seen.obj.get("spec") or {}).get("suspend") is True, _failing(seen)
+    if seen.schedule is None or not (suspend or failing):
+        return None
+    return paused(seen.schedule.schedule, failing=failing)
+
+
+def _failing(seen: Observation) -> bool:
+    return failures.pauses(seen.obj, is_paused=paused_by_failures(seen.schedule))
 
 
 class Observer:
@@ -198,6 +204,7 @@ class Observer:
             times=times,
             request=request,
             suspend=spec.suspend,
+            failing=_failing(seen),
             catch_up=timedelta(seconds=spec.starting_deadline_seconds),
         )
         target = await self._temporal.wanted(wanted, seen.schedule)

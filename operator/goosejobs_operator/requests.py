@@ -23,11 +23,13 @@ from goosejobs.model.status import (
     GooseJobStatus,
     HandledKill,
     HandledRequests,
+    HandledResume,
     HandledRun,
 )
+from goosejobs_operator import failures
 from goosejobs_operator.annotations import is_token, new_kill, new_token, token_of, value_of
 from goosejobs_operator.observe import Observation
-from goosejobs_operator.schedule import schedule_id
+from goosejobs_operator.schedule import foreign_pause, paused_by_failures, schedule_id
 
 SOON_SECONDS = 0.05
 """How soon to go on with a request that is not answered yet."""
@@ -56,6 +58,7 @@ def is_pending(obj: Object) -> bool:
         for annotation, answer in (
             (names.RUN_REQUESTED, handled.run),
             (names.KILL_REQUESTED, handled.kill),
+            (names.RESUME_REQUESTED, handled.resume),
         )
     )
 
@@ -89,14 +92,22 @@ def answered(seen: Observation) -> HandledRequests | None:
     """What `status.handledRequests` is to say, after the steps of the plan were carried out."""
     handled = _handled(read_status(seen.obj))
     if not seen.deleting:
-        handled = HandledRequests(run=answer_to_run(seen), kill=_answer_to_kill(seen))
+        handled = HandledRequests(
+            run=answer_to_run(seen), kill=_answer_to_kill(seen), resume=_answer_to_resume(seen)
+        )
     return _or_none(handled)
 
 
 def first_seen(obj: Object) -> HandledRequests | None:
     """The same while the object cannot be looked at: only what is there from the start is answered."""
     handled = _handled(read_status(obj))
-    return _or_none(HandledRequests(run=_run_at_first(obj, handled), kill=_kill_at_first(obj, handled)))
+    return _or_none(
+        HandledRequests(
+            run=_run_at_first(obj, handled),
+            kill=_kill_at_first(obj, handled),
+            resume=_resume_at_first(obj, handled),
+        )
+    )
 
 
 def _run_at_first(obj: Object, handled: HandledRequests) -> HandledRun | None:
@@ -108,6 +119,13 @@ def _kill_at_first(obj: Object, handled: HandledRequests) -> HandledKill | None:
     token = _at_first_sight(obj, names.KILL_REQUESTED)
     return handled.kill or (
         HandledKill(token=token, answer=Answer.NOT_NEW, message=_NOT_NEW) if token else None
+    )
+
+
+def _resume_at_first(obj: Object, handled: HandledRequests) -> HandledResume | None:
+    token = _at_first_sight(obj, names.RESUME_REQUESTED)
+    return handled.resume or (
+        HandledResume(token=token, answer=Answer.NOT_NEW, message=_NOT_NEW) if token else None
     )
 
 
@@ -136,6 +154,45 @@ def _to_kill(seen: Observation, token: str) -> list[str]:
         return list(seen.open_runs)
     wanted = names.run_workflow_id(schedule_id(seen.ref), which)
     return [id_ for id_ in seen.open_runs if id_ == wanted]
+
+
+def _answer_to_resume(seen: Observation) -> HandledResume | None:
+    """Noted until its schedule is seen going on; then earlier failures count no more."""
+    status = read_status(seen.obj)
+    before = _resume_at_first(seen.obj, _handled(status))
+    token = new_token(seen.obj, names.RESUME_REQUESTED, before.token if before else None)
+    noted = before is not None and before.answer is Answer.NOTED
+    why, paused = _cannot_resume(seen), paused_by_failures(seen.schedule)
+    if before and noted:
+        if paused and not why:
+            return before
+        word = Answer.REFUSED if why else Answer.RESUMED
+        return before.model_copy(update={"answer": word, "message": why or _other_pause(seen)})
+    if not token:
+        return before
+    if not why and not paused and not failures.is_reached(seen.obj):
+        why = f"It is not paused after failures. {_other_pause(seen)}".strip()
+    counted = before.failed if before else 0
+    if why:
+        return HandledResume(token=token, answer=Answer.REFUSED, failed=counted, message=why[:MAX_MESSAGE])
+    return HandledResume(token=token, answer=Answer.NOTED, failed=status.counts.failed)
+
+
+def _other_pause(seen: Observation) -> str:
+    if (seen.obj.get("spec") or {}).get("suspend") is True:
+        return "No run starts while spec.suspend is true."
+    note = foreign_pause(seen.schedule) if seen.schedule else None
+    return (
+        f"No run starts until it is unpaused in Temporal, where somebody paused it ({note})." if note else ""
+    )
+
+
+def _cannot_resume(seen: Observation) -> str:
+    if seen.refused:
+        return f"It is Stalled ({seen.refused.reason}: {seen.refused.message}): mend it, then {_ASK_AGAIN}."
+    if seen.waiting:
+        return f"Its recipe cannot be read yet ({seen.waiting}): {_ASK_AGAIN} later."
+    return ""
 
 
 def _pool(seen: Observation) -> str:

@@ -29,7 +29,8 @@ from goosejobs.model.run import GooseJobRef, RunRequest
 from goosejobs.model.spec import ConcurrencyPolicy
 
 NOTE_SUSPEND = "goosejobs: suspend"
-"""The note of a pause that is ours: only such a pause is lifted when `spec.suspend` is."""
+NOTE_FAILURES = "goosejobs: failures"
+"""The notes of our own pauses, for `spec.suspend` and `spec.pauseAfterFailures`: only such are lifted."""
 
 OVERLAP = {
     ConcurrencyPolicy.FORBID: ScheduleOverlapPolicy.SCHEDULE_OVERLAP_POLICY_SKIP,
@@ -47,12 +48,14 @@ class WantedSchedule:
         times: When it fires.
         request: The argument of each run.
         suspend: `spec.suspend`.
+        failing: It is to be paused because of failures.
         catch_up: `spec.startingDeadlineSeconds`: how late a due time is still acted on.
     """
 
     times: ScheduleSpec
     request: RunRequest
     suspend: bool
+    failing: bool = False
     catch_up: timedelta
 
     @property
@@ -125,7 +128,7 @@ def build(
         spec=_times(wanted.times),
         action=ScheduleAction(start_workflow=action),
         policies=policies,
-        state=merged_state(old or ScheduleState(), suspend=wanted.suspend),
+        state=merged_state(old or ScheduleState(), suspend=wanted.suspend, failing=wanted.failing),
     )
 
 
@@ -163,29 +166,37 @@ def _interval(interval: ScheduleIntervalSpec) -> IntervalSpec:
     return message
 
 
-def merged_state(old: ScheduleState, *, suspend: bool) -> ScheduleState:
-    """Pause or resume for `spec.suspend`; another's pause, notes and limits are left alone."""
+def merged_state(old: ScheduleState, *, suspend: bool, failing: bool = False) -> ScheduleState:
+    """Pause or resume for our own reasons; another's pause, notes and limits are left alone."""
     state = ScheduleState()
     state.CopyFrom(old)
-    if suspend and not old.paused:
-        state.paused, state.notes = True, NOTE_SUSPEND
-    elif not suspend and old.paused and old.notes == NOTE_SUSPEND:
-        state.paused, state.notes = False, ""
+    note = NOTE_FAILURES if failing else NOTE_SUSPEND if suspend else ""
+    ours = old.paused and old.notes in {NOTE_SUSPEND, NOTE_FAILURES}
+    if ours or (note and not old.paused):
+        state.paused, state.notes = bool(note), note
     return state
 
 
-def paused(schedule: Schedule) -> Schedule:
-    """The same schedule, paused for `spec.suspend`."""
+def paused(schedule: Schedule, *, failing: bool = False) -> Schedule:
+    """The same schedule, paused for `spec.suspend`, or because of failures."""
     same = Schedule()
     same.CopyFrom(schedule)
-    same.state.CopyFrom(merged_state(schedule.state, suspend=True))
+    same.state.CopyFrom(merged_state(schedule.state, suspend=True, failing=failing))
     return same
 
 
 def foreign_pause(described: Described) -> str | None:
     """The note of a pause that somebody made in Temporal; None when it is not paused, or by us."""
     state = described.schedule.state
-    return None if not state.paused or state.notes == NOTE_SUSPEND else state.notes or "without a note"
+    ours = state.notes in {NOTE_SUSPEND, NOTE_FAILURES}
+    return None if not state.paused or ours else state.notes or "without a note"
+
+
+def paused_by_failures(described: Described | None) -> bool:
+    """Whether it is paused because of failures."""
+    return described is not None and (
+        described.schedule.state.paused and described.schedule.state.notes == NOTE_FAILURES
+    )
 
 
 def differences(described: Schedule, wanted: Schedule) -> list[str]:

@@ -15,10 +15,10 @@ from goosejobs.model import names
 from goosejobs.model.reasons import ReadyReason
 from goosejobs.model.spec import GooseJobSpec
 from goosejobs.model.status import Condition, GooseJobStatus
-from goosejobs_operator import requests
+from goosejobs_operator import failures, requests
 from goosejobs_operator.desired import Refused
 from goosejobs_operator.observe import Observation
-from goosejobs_operator.schedule import foreign_pause, schedule_id
+from goosejobs_operator.schedule import foreign_pause, paused_by_failures, schedule_id
 
 OWNED_CONDITIONS = frozenset({"Ready", "Reconciling", "Stalled", "Suspended", "WorkersAvailable"})
 _SHARE = Share(
@@ -141,6 +141,8 @@ def _refusal(seen: Observation, refused: Refused) -> str:
 def _suspended(seen: Observation) -> Said:
     if (seen.obj.get("spec") or {}).get("suspend") is True:
         return Said("Suspended", "True", ReadyReason.SUSPENDED, "spec.suspend is true: no new run starts.")
+    if paused_by_failures(seen.schedule) and not seen.deleting:
+        return Said("Suspended", "True", ReadyReason.PAUSED_AFTER_FAILURES, _after_failures(seen))
     note = foreign_pause(seen.schedule) if seen.schedule and not seen.deleting else None
     if note is not None:
         message = (
@@ -148,6 +150,14 @@ def _suspended(seen: Observation) -> Said:
         )
         return Said("Suspended", "True", "PausedInTemporal", message)
     return Said("Suspended", "False", "NotSuspended")
+
+
+def _after_failures(seen: Observation) -> str:
+    return (
+        f"spec.pauseAfterFailures ({failures.limit(seen.obj)}) is reached: no new run starts. Mend what is "
+        f"wrong (status.lastRun has it), then: kubectl annotate goosejob {seen.ref.name} "
+        f"-n {seen.ref.namespace} --overwrite {names.RESUME_REQUESTED}=$(date +%s)"
+    )
 
 
 def _workers(seen: Observation) -> Said:

@@ -9,7 +9,7 @@ import pytest
 from temporalio.client import Client
 
 from support import schedules
-from support.objects import Kubectl, Object, apply, get, goosejob, is_true
+from support.objects import Kubectl, Object, apply, condition, get, goosejob, is_true
 from support.schedules import schedule_id
 
 Eventually = Callable[..., Awaitable[Any]]
@@ -18,6 +18,7 @@ pytestmark = pytest.mark.usefixtures("operator")
 
 RUN = "goosejobs.dev/run-requested"
 KILL = "goosejobs.dev/kill-requested"
+RESUME = "goosejobs.dev/resume-requested"
 NOBODY: Object = {"execution": {"pool": "nobody"}}
 YEARLY: Any = {"schedule": "0 0 1 1 *"}
 
@@ -211,3 +212,46 @@ async def test_a_run_is_ended_by_its_id_and_all_by_one_word(
     ask(kubectl, namespace, "b", KILL, "once")
     last = await eventually(lambda: get(kubectl, namespace, "b")["status"]["lastRun"], timeout=60)
     assert last["outcome"] == "Killed"
+
+
+@pytest.mark.usefixtures("worker")
+async def test_failures_in_a_row_pause_it_until_somebody_resumes_it(
+    kubectl: Kubectl, eventually: Eventually, namespace: str, client: Client
+) -> None:
+    job = goosejob("a", "stub: status 401", pauseAfterFailures=2, **YEARLY)
+    apply(kubectl, namespace, job)
+    obj = await ready(kubectl, eventually, namespace, "a")
+
+    async def fail(token: str, number: int) -> None:
+        ask(kubectl, namespace, "a", RUN, token)
+        await eventually(
+            lambda: get(kubectl, namespace, "a")["status"]["counts"]["failed"] == number, timeout=60
+        )
+
+    async def state() -> tuple[bool, str]:
+        found = await schedules.schedule(client, schedule_id(obj))
+        assert found is not None
+        return found.state.paused, found.state.notes
+
+    await fail("1", 1)
+    assert await state() == (False, "")
+    await fail("2", 2)
+    paused = await eventually(
+        lambda: (c := condition(get(kubectl, namespace, "a"), "Suspended")) and c["status"] == "True" and c,
+        timeout=10,
+    )
+    assert (paused["reason"], RESUME in paused["message"]) == ("PausedAfterFailures", True)
+    assert await state() == (True, "goosejobs: failures")
+    await fail("3", 3)  # one may still be asked for
+    ask(kubectl, namespace, "a", RESUME, "mended")
+    said = await answer(kubectl, eventually, namespace, "a", "resume", "mended")
+    assert (said["answer"], said["failed"]) == ("Resumed", 3)
+    assert await state() == (False, "")
+    await eventually(lambda: not is_true(get(kubectl, namespace, "a"), "Suspended"))
+    await fail("4", 4)
+    assert await state() == (False, "")
+    await client.get_schedule_handle(schedule_id(obj)).pause(note="maintenance")
+    await fail("5", 5)
+    ask(kubectl, namespace, "a", RESUME, "again")
+    await answer(kubectl, eventually, namespace, "a", "resume", "again")
+    assert await state() == (True, "maintenance")

@@ -16,6 +16,7 @@ RECIPE_LABEL = f"{GROUP}/recipe"
 # Requests: annotations that people write on a GooseJob. A new value acts once, and is echoed in the status.
 RUN_REQUESTED = f"{GROUP}/run-requested"
 KILL_REQUESTED = f"{GROUP}/kill-requested"
+RESUME_REQUESTED = f"{GROUP}/resume-requested"
 
 # On every Kubernetes Job of ours and on its pods:
 GOOSEJOB_LABEL = f"{GROUP}/goosejob"

@@ -112,6 +112,7 @@ class ReadyReason(StrEnum):
 
     SCHEDULED = "Scheduled"
     SUSPENDED = "Suspended"
+    PAUSED_AFTER_FAILURES = "PausedAfterFailures"
     STARTED = "Started"
     COMPLETED = "Completed"
     TEMPORAL_UNAVAILABLE = "TemporalUnavailable"

@@ -106,6 +106,7 @@ class Answer(StrEnum):
     """A run was active, and the concurrency policy allows no second one."""
     CANCELLED = "Cancelled"
     """The runs were asked to end."""
+    RESUMED = "Resumed"
     REFUSED = "Refused"
     NOT_NEW = "NotNew"
     """It was there when the object was first seen."""
@@ -131,11 +132,22 @@ class HandledKill(StatusPart):
     message: str = Field(default="", max_length=MAX_MESSAGE)
 
 
+class HandledResume(StatusPart):
+    """The newest `resume-requested` and what became of it."""
+
+    token: str = Field(max_length=MAX_TOKEN)
+    answer: Answer
+    failed: int = Field(default=0, ge=0)
+    """`counts.failed` when it was last resumed: earlier failures do not pause it again."""
+    message: str = Field(default="", max_length=MAX_MESSAGE)
+
+
 class HandledRequests(StatusPart):
     """The requests that were made by annotation, as far as they were acted on."""
 
     run: HandledRun | None = None
     kill: HandledKill | None = None
+    resume: HandledResume | None = None
 
 
 class GooseJobStatus(StatusPart):
