@@ -1,6 +1,7 @@
 """How a worker executes a run: what goose gets to see, what stays behind, what is refused."""
 
 import asyncio
+import contextlib
 import os
 import urllib.request
 import uuid
@@ -44,6 +45,8 @@ def shell(name: str, pool: str, command: str, **spec: Any) -> Object:
 async def history(temporal: Client, kubectl: Kubectl, namespace: str, name: str) -> WorkflowHistory:
     uid = get(kubectl, namespace, name)["metadata"]["uid"]
     handle = temporal.get_workflow_handle(names.once_workflow_id(namespace, name, uid))
+    with contextlib.suppress(WorkflowFailureError):
+        await handle.result()  # it ends a moment after its record stands
     return await handle.fetch_history()
 
 

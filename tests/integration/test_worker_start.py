@@ -49,10 +49,21 @@ def health(address: str) -> tuple[int, str]:
     ("env", "says"),
     [
         ({"GOOSEJOBS_POOL": "No Pool"}, "goosejobs-worker: GOOSEJOBS_POOL: "),
-        ({"GOOSEJOBS_GOOSE": "/no/goose"}, "there is no program /no/goose; set GOOSEJOBS_GOOSE"),
         (
-            {"GOOSEJOBS_GOOSE": "/bin/true", "GOOSEJOBS_DATA_DIR": "/dev/null"},
+            {"GOOSEJOBS_MODE": "Process", "GOOSEJOBS_GOOSE": "/no/goose"},
+            "there is no program /no/goose; set GOOSEJOBS_GOOSE",
+        ),
+        (
+            {
+                "GOOSEJOBS_MODE": "Process",
+                "GOOSEJOBS_GOOSE": "/bin/true",
+                "GOOSEJOBS_DATA_DIR": "/dev/null",
+            },
             "GOOSEJOBS_DATA_DIR: cannot use",
+        ),
+        (
+            {"GOOSEJOBS_POOL_TEMPLATE": "/no/template"},
+            "GOOSEJOBS_POOL_TEMPLATE: /no/template: cannot be read",
         ),
         ({"GOOSEJOBS_GOOSE": "/bin/true", "KUBECONFIG": "/no/config"}, "set KUBECONFIG"),
     ],
@@ -114,7 +125,7 @@ async def test_without_temporal_it_waits_says_for_what_and_can_be_stopped(
 
 async def test_it_is_well_once_it_polls_and_ends_cleanly(start_worker: Start) -> None:
     worker = start_worker(pool="well")
-    assert health(worker.address) == (200, "polling goosejobs-well\n")
+    assert health(worker.address) == (200, "polling goosejobs-well: mode Process, namespaces *\n")
     worker.stop()
     assert "draining for at most" in worker.log
     assert "Traceback" not in worker.log

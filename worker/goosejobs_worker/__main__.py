@@ -31,7 +31,6 @@ from goosejobs.settings import InvalidSettings
 from goosejobs.usage import answer
 from goosejobs_worker import metrics
 from goosejobs_worker.activities import Activities
-from goosejobs_worker.executors.kubernetes.template import InvalidTemplate
 from goosejobs_worker.executors.local.supervisor import PR_SET_DUMPABLE, prctl
 from goosejobs_worker.executors.local.workspace import Unusable
 from goosejobs_worker.health import Health, serve
@@ -67,7 +66,7 @@ def _serve() -> int:
         # An agent under the same user could read the worker's memory and environment through /proc.
         prctl(PR_SET_DUMPABLE, 0)
         asyncio.run(run(settings))
-    except (InvalidSettings, InvalidTemplate, CannotStart, Unusable, ClientError) as error:
+    except (InvalidSettings, CannotStart, Unusable, ClientError) as error:
         print(f"goosejobs-worker: {error}", file=sys.stderr)
         return 1
     return 0
@@ -77,9 +76,8 @@ async def run(settings: WorkerSettings) -> None:
     """Serve until SIGTERM or SIGINT, then drain.
 
     Raises:
-        CannotStart: goose is missing, or the health address is taken.
+        CannotStart: goose is missing, the pool's template is wrong, or the health address is taken.
         Unusable: The data folder.
-        InvalidTemplate: The pool's template.
         ClientError: The configuration of Kubernetes or Temporal.
     """
     prepared = prepare(settings)

@@ -20,7 +20,7 @@ from goosejobs_worker.activities import Activities
 from goosejobs_worker.executors.kubernetes.executor import KubernetesExecutor
 from goosejobs_worker.executors.kubernetes.jobs import Jobs
 from goosejobs_worker.executors.kubernetes.retention import Retention
-from goosejobs_worker.executors.kubernetes.template import PoolTemplate
+from goosejobs_worker.executors.kubernetes.template import InvalidTemplate, PoolTemplate
 from goosejobs_worker.executors.kubernetes.watch import Watch
 from goosejobs_worker.executors.local.executor import LocalExecutor
 from goosejobs_worker.executors.local.workspace import Workspace
@@ -54,9 +54,8 @@ def prepare(settings: WorkerSettings) -> Prepared:
         Puts the activities together; waits until they can serve.
 
     Raises:
-        CannotStart: goose is missing.
+        CannotStart: goose is missing, or the pool's template is wrong.
         Unusable: The data folder.
-        InvalidTemplate: The pool's template.
     """
     return _jobs(settings) if settings.mode is Mode.JOB else _processes(settings)
 
@@ -77,7 +76,10 @@ def _processes(settings: WorkerSettings) -> Prepared:
 
 def _jobs(settings: WorkerSettings) -> Prepared:
     """Check what gooses in pods need."""
-    template = PoolTemplate.load(settings.pool_template)
+    try:
+        template = PoolTemplate.load(settings.pool_template)
+    except InvalidTemplate as error:
+        raise CannotStart(f"GOOSEJOBS_POOL_TEMPLATE: {error}") from error
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each log that is followed is a connection
 
