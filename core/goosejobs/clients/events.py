@@ -19,7 +19,7 @@ from goosejobs.lifecycle import rfc3339
 from goosejobs.model import names
 from goosejobs.model.run import GooseJobRef
 
-_WAITING: Final = 1024
+WAITING: Final = 1024
 """How many may wait to be told; what comes then is dropped."""
 _INTERVAL: Final = 0.02
 """Seconds between two: at most 50 a second, whatever happens."""
@@ -51,7 +51,7 @@ class Recorder:
         self._instance = instance
         self._count = count
         self._correlator = Correlator()
-        self._waiting: asyncio.Queue[tuple[GooseJobRef, Event, Entry]] = asyncio.Queue(_WAITING)
+        self._waiting: asyncio.Queue[tuple[GooseJobRef, Event, Entry]] = asyncio.Queue(WAITING)
         self._trouble = ""
         self._telling: asyncio.Task[None] | None = None
 
