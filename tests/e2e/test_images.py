@@ -147,6 +147,11 @@ def test_its_user_can_change_nothing_in_an_image_but_its_data_folder(archive: Bu
 
 
 @pytest.mark.parametrize("name", OURS)
+def test_no_program_in_an_image_makes_its_user_somebody_else(archive: Build, name: str) -> None:
+    assert [path for path, info in archive(name).files.items() if info.isfile() and info.mode & 0o6000] == []
+
+
+@pytest.mark.parametrize("name", OURS)
 def test_no_secret_of_the_build_is_in_an_image(archive: Build, name: str) -> None:
     config = json.dumps(archive(name).config)
     assert "secret" not in config

@@ -76,6 +76,10 @@ class Buildah:
         argv += [f"--target={source.target}"] if source.target else []
         self._run([*argv, str(source.context)], f"building {reference}")
 
+    def clear(self) -> None:
+        """Remove the containers that builds have left which were cut short."""
+        self._run(["rm", "--all"], "clearing the store")
+
     def has(self, reference: str) -> bool:
         """Whether an image is in the store."""
         try:

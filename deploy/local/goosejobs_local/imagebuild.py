@@ -22,7 +22,7 @@ from goosejobs_local.resolve import cache_directory
 CHECKOUT = Path(__file__).parents[3]
 _IGNORED = "__pycache__"
 _PREFIX = "localhost/goosejobs"
-_UNUSED_SECONDS = 3600.0
+_UNUSED_SECONDS = 1800.0
 _LARGEST_STORE = 6 << 30
 """Bytes. It has 2 GB after the first build, and grows with each change of the sources."""
 
@@ -67,11 +67,13 @@ def build(
         environ: Says where the cache is, and how package indexes are reached.
 
     Raises:
-        BuildFailed: A step of a Dockerfile fails, or this is not run from a checkout.
+        BuildFailed: A step of a Dockerfile fails, this is not run from a checkout, or not by root.
         NotDebian: The base or buildah cannot be had.
     """
     if not (CHECKOUT / OPERATOR.dockerfile).exists():
         raise BuildFailed("images are built from a checkout of the project; this is an installed package")
+    if os.geteuid() != 0:
+        raise BuildFailed("images are built as root: a build step has files of several users")
     base = baseimage.base_layer(report, environ)
     folder = cache_directory(environ) / "images"
     archives = {image: _archive(image, base) for image in images}
@@ -79,6 +81,7 @@ def build(
         missing = [image for image in archives if not archives[image].exists()]
         if missing:
             buildah = Buildah(_store(folder, base), report, environ)
+            buildah.clear()
             arguments = {"BASE_IMAGE": _base(buildah, base), "VERSION": _version()}
             for image in missing:
                 _make(image, buildah, arguments, archives[image])
