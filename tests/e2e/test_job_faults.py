@@ -108,6 +108,30 @@ async def test_a_worker_told_to_stop_leaves_its_jobs_to_the_next_one_at_once(
     assert len(audited(node.audit_log, namespace, "create", "jobs")) == 1
 
 
+@pytest.mark.invariant("I8")
+async def test_a_frozen_worker_that_wakes_leaves_alone_what_another_one_goes_on_with(
+    kubectl: Kubectl,
+    eventually: Eventually,
+    namespace: str,
+    start_worker: Start,
+    pool: str,
+    environment: dict[str, str],
+    node: Rig,
+) -> None:
+    frozen = start_worker(pool=pool, **environment)
+    apply(kubectl, namespace, job("frozen", pool, "stub: slow 30"))
+    await eventually(lambda: pods(kubectl, namespace, "frozen")[0]["status"]["phase"] == "Running")
+    frozen.freeze()
+    second = start_worker(pool=pool, **environment)
+    await eventually(lambda: "found the Job again" in second.log, timeout=30)
+    frozen.thaw()
+    await eventually(lambda: "left the Job to another worker" in frozen.log)
+    run = await ended(kubectl, eventually, namespace, "frozen")
+    assert (run["outcome"], run["attempt"]) == ("Succeeded", 1)
+    assert len(audited(node.audit_log, namespace, "create", "jobs")) == 1
+    assert get(kubectl, namespace, "frozen")["status"]["counts"]["succeeded"] == 1
+
+
 async def test_a_job_deleted_while_no_worker_lived_is_lost_and_not_made_anew(
     kubectl: Kubectl,
     eventually: Eventually,

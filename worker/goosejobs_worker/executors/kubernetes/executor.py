@@ -197,6 +197,7 @@ class KubernetesExecutor:
         if why is Stop.SHUTDOWN:
             raise Detached("the worker stops; the Job is left to run")
         if why is Stop.GONE and await _answer(lambda: self._is_open(attempt.run.workflow_id)):
+            logger.info("left the Job to another worker, as Temporal did", extra=facts(attempt))
             raise Detached("Temporal has given the attempt to another worker")
         existed = await self._find(attempt, sight)
         left = await end(self._jobs, sight)
