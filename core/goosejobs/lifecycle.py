@@ -95,19 +95,32 @@ def next_schedule_time(obj: GooseJobObject, status: GooseJobStatus, now: datetim
 
     Args:
         obj: The GooseJob.
-        status: The status about to be written: while it says Suspended, nothing is due.
+        status: The status about to be written: while it says Suspended or Completed, nothing is due.
         now: The time.
     """
     spec = read_spec(obj)
     if spec is None or spec.suspend or not spec.cron_expressions or obj["metadata"].get("deletionTimestamp"):
         return ""
-    if is_true(status, "Suspended"):
+    if is_true(status, "Suspended") or _is_completed(status):
+        return ""
+    if is_spent(spec, status):
         return ""
     try:
         times = cron.upcoming(cron.of_spec(spec), now, 1)
     except cron.CronError:
         return ""
     return rfc3339(times[0]) if times else ""
+
+
+def runs_so_far(status: GooseJobStatus) -> int:
+    """How many runs the status knows of: those that have ended, and those that are active."""
+    counts = status.counts
+    return counts.succeeded + counts.failed + counts.killed + len(status.active)
+
+
+def is_spent(spec: GooseJobSpec, status: GooseJobStatus) -> bool:
+    """Whether `spec.maxRuns` has been reached, as far as the status knows."""
+    return 0 < spec.max_runs <= runs_so_far(status)
 
 
 def _is_completed(status: GooseJobStatus) -> bool:

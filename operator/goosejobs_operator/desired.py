@@ -147,6 +147,7 @@ def request(
         concurrency_policy=spec.concurrency_policy,
         active_deadline_seconds=spec.active_deadline_seconds,
         retry=spec.retry,
+        max_runs=spec.max_runs,
         odd_intervals=sorted({seconds for seconds in intervals if seconds % 60}),
     )
 

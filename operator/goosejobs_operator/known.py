@@ -8,6 +8,7 @@ from sys import intern
 from typing import NamedTuple
 
 from goosejobs.clients.kube import Object
+from goosejobs.lifecycle import is_spent, read_spec, read_status
 from goosejobs.model import names
 from goosejobs_operator.annotations import tokens_of
 from goosejobs_operator.failures import is_reached
@@ -24,6 +25,7 @@ class Mark(NamedTuple):
     completed: bool
     requests: tuple[str, ...]
     failing: bool
+    spent: bool
 
 
 def mark_of(obj: Object) -> Mark:
@@ -37,7 +39,15 @@ def mark_of(obj: Object) -> Mark:
         bool((obj.get("status") or {}).get("completionTime")),
         tokens_of(obj),
         is_reached(obj),
+        _is_spent(obj),
     )
+
+
+def _is_spent(obj: Object) -> bool:
+    if not (obj.get("spec") or {}).get("maxRuns"):
+        return False
+    spec = read_spec(obj)
+    return spec is not None and is_spent(spec, read_status(obj))
 
 
 def has_finalizer(obj: Object) -> bool:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from temporalio.api.schedule.v1 import Schedule
 
 from goosejobs.clients.kube import Object
-from goosejobs.lifecycle import read_status
+from goosejobs.lifecycle import read_status, runs_so_far
 from goosejobs.model import names
 from goosejobs.model.run import GooseJobRef, RecipeSnapshot, RunRequest, Trigger
 from goosejobs.model.spec import GooseJobSpec
@@ -18,7 +18,7 @@ from goosejobs_operator.backend import Backend, Offers
 from goosejobs_operator.desired import Refused
 from goosejobs_operator.known import has_finalizer
 from goosejobs_operator.recipes import Recipes, WaitingForWorker
-from goosejobs_operator.schedule import Described, WantedSchedule, paused, paused_by_failures
+from goosejobs_operator.schedule import Described, WantedSchedule, is_spent, paused, paused_by_failures
 from goosejobs_operator.temporal import RunState, Temporal, TemporalUnavailable
 
 log = logging.getLogger(__name__)
@@ -205,10 +205,11 @@ class Observer:
             request=request,
             suspend=spec.suspend,
             failing=_failing(seen),
+            started=max(seen.schedule.started if seen.schedule else 0, runs_so_far(read_status(seen.obj))),
             catch_up=timedelta(seconds=spec.starting_deadline_seconds),
         )
         target = await self._temporal.wanted(wanted, seen.schedule)
-        over = desired.is_over(spec, seen.now)
+        over = (spec.max_runs > 0 and is_spent(target)) or desired.is_over(spec, seen.now)
         return replace(seen, request=request, wanted=wanted, over=over, target=target)
 
     async def _once(self, seen: Observation, spec: GooseJobSpec) -> Observation:

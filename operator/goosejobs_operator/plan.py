@@ -153,7 +153,11 @@ def _run_now(seen: Observation) -> list[Step]:
     if noted is None or requests.answer_to_run(seen) != noted or seen.triggered:
         return []
     at = requests.run_time(seen, noted)
-    return [TriggerRun(schedule_id(seen.ref), at, noted.token)] if at and seen.schedule else []
+    if at is None or seen.schedule is None:
+        return []
+    # Temporal does not count it, so the limit is to be lowered.
+    counted = [LookAgain(VERIFY_SECONDS)] if seen.request and seen.request.max_runs else []
+    return [TriggerRun(schedule_id(seen.ref), at, noted.token), *counted]
 
 
 def _finalizer(seen: Observation) -> list[Step]:

@@ -235,7 +235,7 @@ def _refusal(seen: Observation) -> str:
     if seen.waiting:
         return f"Its recipe cannot be read yet ({seen.waiting}): {_ASK_AGAIN} later."
     if seen.over:
-        return "It is Completed: apply it under another name, or give it a later end."
+        return "It is Completed: apply it under another name, or mend spec.endTime or spec.maxRuns."
     return ""
 
 

@@ -48,6 +48,7 @@ class WantedSchedule:
         times: When it fires.
         request: The argument of each run.
         suspend: `spec.suspend`.
+        started: How many of its runs are known to have started.
         failing: It is to be paused because of failures.
         catch_up: `spec.startingDeadlineSeconds`: how late a due time is still acted on.
     """
@@ -56,6 +57,7 @@ class WantedSchedule:
     request: RunRequest
     suspend: bool
     failing: bool = False
+    started: int = 0
     catch_up: timedelta
 
     @property
@@ -77,6 +79,7 @@ class Described:
         skipped: Due times that did not take place because a run was active.
         missed: Due times that passed beyond the catch-up window.
         buffered: Runs that wait for the ones before them.
+        started: How many runs it has started, those among them that somebody asked for.
         running: Its running runs.
         workflow_ids: Its running and its latest runs.
     """
@@ -89,6 +92,7 @@ class Described:
     skipped: int = 0
     missed: int = 0
     buffered: int = 0
+    started: int = 0
     running: tuple[str, ...] = ()
     workflow_ids: tuple[str, ...] = field(default=())
 
@@ -104,6 +108,7 @@ def build(
     attributes: SearchAttributes,
     memo: Memo,
     old: ScheduleState | None = None,
+    max_runs: int | None = None,
 ) -> Schedule:
     """The whole schedule as it should be.
 
@@ -113,6 +118,7 @@ def build(
         attributes: The search attributes of its runs.
         memo: The memo of its runs.
         old: The state of the schedule that exists, of which other people's part is kept.
+        max_runs: The limit that it was given, when it was.
     """
     policies = SchedulePolicies(overlap_policy=OVERLAP[wanted.request.concurrency_policy])
     policies.catchup_window.FromTimedelta(wanted.catch_up)
@@ -128,7 +134,12 @@ def build(
         spec=_times(wanted.times),
         action=ScheduleAction(start_workflow=action),
         policies=policies,
-        state=merged_state(old or ScheduleState(), suspend=wanted.suspend, failing=wanted.failing),
+        state=limited_state(
+            merged_state(old or ScheduleState(), suspend=wanted.suspend, failing=wanted.failing),
+            wanted.request.max_runs,
+            wanted.started,
+            is_new=(max_runs or 0) != wanted.request.max_runs,
+        ),
     )
 
 
@@ -175,6 +186,33 @@ def merged_state(old: ScheduleState, *, suspend: bool, failing: bool = False) ->
     if ours or (note and not old.paused):
         state.paused, state.notes = bool(note), note
     return state
+
+
+def limited_state(old: ScheduleState, max_runs: int, started: int, *, is_new: bool) -> ScheduleState:
+    """Let no more runs start than `spec.maxRuns` says.
+
+    Temporal counts down at each due run it starts. In between, the number is only ever lowered: by runs that
+    somebody asked for, which Temporal does not count. A run that started may not be known here yet.
+
+    Args:
+        old: The state otherwise.
+        max_runs: `spec.maxRuns`.
+        started: How many runs are known to have started.
+        is_new: The schedule was made for another limit, or is yet to be made.
+    """
+    state = ScheduleState()
+    state.CopyFrom(old)
+    left = max(0, max_runs - started)
+    if is_new:
+        state.limited_actions, state.remaining_actions = max_runs > 0, left
+    elif max_runs and state.limited_actions:
+        state.remaining_actions = min(state.remaining_actions, left)
+    return state
+
+
+def is_spent(schedule: Schedule) -> bool:
+    """Whether its limit of runs has been reached."""
+    return schedule.state.limited_actions and schedule.state.remaining_actions == 0
 
 
 def paused(schedule: Schedule, *, failing: bool = False) -> Schedule:

@@ -15,7 +15,7 @@ from goosejobs.model import names
 from goosejobs.model.reasons import ReadyReason
 from goosejobs.model.spec import GooseJobSpec
 from goosejobs.model.status import Condition, GooseJobStatus
-from goosejobs_operator import failures, requests
+from goosejobs_operator import desired, failures, requests
 from goosejobs_operator.desired import Refused
 from goosejobs_operator.observe import Observation
 from goosejobs_operator.schedule import foreign_pause, paused_by_failures, schedule_id
@@ -111,7 +111,9 @@ def _readiness(seen: Observation, suspended: Said) -> list[Said]:
             )
         ]
     if seen.over:
-        message = "spec.endTime has passed: nothing is due any more."
+        ended = seen.spec is not None and desired.is_over(seen.spec, seen.now)
+        what = "spec.endTime has passed" if ended else "All runs of spec.maxRuns have started"
+        message = f"{what}: nothing is due any more."
         return [Said("Ready", "True", ReadyReason.COMPLETED, message)]
     if suspended.status == "True":
         return [Said("Ready", "True", ReadyReason.SUSPENDED, suspended.message)]

@@ -136,6 +136,7 @@ class Temporal:
             skipped=found.info.overlap_skipped,
             missed=found.info.missed_catchup_window,
             buffered=found.info.buffer_size,
+            started=found.info.action_count,
             running=tuple(running),
             workflow_ids=tuple(dict.fromkeys([*running, *recent])),
         )
@@ -180,6 +181,7 @@ class Temporal:
             self._attributes(wanted.request.goosejob),
             Memo(fields=self._memo()),
             old.schedule.state if old else None,
+            old.request.max_runs if old and old.request else None,
         )
 
     async def create(self, wanted: WantedSchedule) -> None:

@@ -255,3 +255,44 @@ async def test_failures_in_a_row_pause_it_until_somebody_resumes_it(
     ask(kubectl, namespace, "a", RESUME, "again")
     await answer(kubectl, eventually, namespace, "a", "resume", "again")
     assert await state() == (True, "maintenance")
+
+
+@pytest.mark.usefixtures("worker")
+async def test_after_as_many_runs_as_allowed_it_is_completed_until_more_are_allowed(
+    kubectl: Kubectl, eventually: Eventually, namespace: str, client: Client
+) -> None:
+    job = goosejob("a", schedule="@every 2s", maxRuns=3, suspend=True)
+    apply(kubectl, namespace, job)
+    obj = await ready(kubectl, eventually, namespace, "a")
+
+    async def left() -> int:
+        found = await schedules.schedule(client, schedule_id(obj))
+        assert found is not None
+        return found.state.remaining_actions
+
+    async def completed(number: int) -> None:
+        def is_completed() -> bool:
+            now = get(kubectl, namespace, "a")
+            status, found = now["status"], condition(now, "Ready")
+            done = found is not None and found["reason"] == "Completed" and status["phase"] == "Completed"
+            return done and is_true(now, "Ready") and status["counts"]["succeeded"] == number
+
+        await eventually(is_completed, timeout=60)
+        assert get(kubectl, namespace, "a")["status"]["nextScheduleTime"] == ""
+        assert len(await runs(client, obj)) == number
+
+    assert await left() == 3
+    ask(kubectl, namespace, "a", RUN, "1")
+    await answer(kubectl, eventually, namespace, "a", "run", "1")
+
+    async def one_is_counted() -> bool:
+        return await left() == 2
+
+    await eventually(one_is_counted)
+    apply(kubectl, namespace, {**job, "spec": {**job["spec"], "suspend": False}})
+    await completed(3)
+    ask(kubectl, namespace, "a", RUN, "2")
+    said = await answer(kubectl, eventually, namespace, "a", "run", "2")
+    assert (said["answer"], "Completed" in said["message"]) == ("Refused", True)
+    apply(kubectl, namespace, {**job, "spec": {**job["spec"], "suspend": False, "maxRuns": 4}})
+    await completed(4)

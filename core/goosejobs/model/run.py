@@ -75,6 +75,8 @@ class RunRequest(Message):
     concurrency_policy: ConcurrencyPolicy = ConcurrencyPolicy.FORBID
     active_deadline_seconds: int = 7200
     retry: Retry = Field(default_factory=Retry)
+    max_runs: int = 0
+    """`spec.maxRuns` when the schedule got its limit; a run does not read it."""
     odd_intervals: list[int] | None = None
     """Seconds of each `@every` that is not in whole minutes; None in what an earlier release sent."""
 

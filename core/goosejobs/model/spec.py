@@ -117,6 +117,7 @@ class GooseJobSpec(Part):
     execution: Execution = Field(default_factory=Execution)
     active_deadline_seconds: Seconds = Field(default=7200, ge=1, le=604800)
     retry: Retry = Field(default_factory=Retry)
+    max_runs: int = Field(default=0, ge=0, le=1000000)
     pause_after_failures: int = Field(default=0, ge=0, le=1000)
     successful_runs_history_limit: int = Field(default=3, ge=0, le=25)
     failed_runs_history_limit: int = Field(default=3, ge=0, le=25)

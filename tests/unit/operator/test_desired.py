@@ -144,6 +144,7 @@ def test_a_run_is_asked_for_what_the_spec_says() -> None:
             "backoff_coefficient": 2,
             "max_interval_seconds": 30,
         },
+        "max_runs": 0,
         "odd_intervals": [],
     }
     assert asked.recipe == RECIPE
