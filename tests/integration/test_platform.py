@@ -141,6 +141,18 @@ def test_without_a_certificate_nobody_reads_secrets(home: Path) -> None:
 
 
 @pytest.mark.usefixtures("running")
+@pytest.mark.parametrize("path", ["", "/workflows/forged"], ids=["read", "start a run"])
+def test_a_page_in_a_browser_gets_nothing_from_temporal(home: Path, path: str) -> None:
+    url = f"http://127.0.0.1:{written(home).ports['temporal-http']}/api/v1/namespaces/default{path}"
+    # What a page of another site may send without asking: a "simple" request, which Temporal would obey.
+    start = b'{"workflowType": {"name": "GooseJobRun"}, "taskQueue": {"name": "goosejobs-default"}}'
+    headers = {"Content-Type": "text/plain", "Origin": "https://elsewhere.example"}
+    request = urllib.request.Request(url, start if path else None, headers)
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(request)  # noqa: S310
+
+
+@pytest.mark.usefixtures("running")
 def test_other_users_can_read_neither_keys_nor_data(home: Path) -> None:
     readable = {path.name for path in home.iterdir() if path.stat().st_mode & 0o077}
     assert readable <= OPEN_TO_OTHERS

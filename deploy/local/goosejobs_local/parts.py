@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from goosejobs_local.pki import Pki
 
+PROBE_HOST = "goosejobs"
+"""The host that probes ask for. No page in a browser can: what it asks for has the port in it."""
 _PROBE_SECONDS = 2.0
 
 
@@ -75,7 +77,7 @@ def _ask(url: str, pki: Pki) -> str | None:
     else:
         connection = http.client.HTTPConnection(host, port, timeout=_PROBE_SECONDS)
     try:
-        connection.request("GET", parts.path)
+        connection.request("GET", parts.path, headers={"Host": PROBE_HOST})
         answer = connection.getresponse()
         body = answer.read(2_000).decode(errors="replace").strip()
     finally:

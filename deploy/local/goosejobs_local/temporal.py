@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from goosejobs.model import names
-from goosejobs_local.parts import Part
+from goosejobs_local.parts import PROBE_HOST, Part
 
 PORTS = ("temporal", "temporal-http", "temporal-ui", "temporal-metrics")
 NAMESPACE = "default"
@@ -72,6 +72,8 @@ class Temporal:
             "--log-level", "warn",
             # Its own limit is 30 scheduled starts a second for each namespace.
             "--dynamic-config-value", "worker.schedulerNamespaceStartWorkflowRPS=300",
+            # Any page in a browser on this machine could start runs: it takes such requests for simple ones.
+            "--dynamic-config-value", f'frontend.httpAllowedHosts=["{PROBE_HOST}"]',
         ]  # fmt: skip
         argv += ["--ui-port", str(self.ports["temporal-ui"])] if self.ui else ["--headless"]
         return Part(
