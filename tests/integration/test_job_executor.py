@@ -245,6 +245,25 @@ async def test_a_worker_says_how_it_serves_and_what_keeps_it_from_serving(
     assert f"polling goosejobs-{pool}: mode Job, namespaces team-a, team-b" in fine.log
 
 
+async def test_a_namespace_that_the_worker_may_not_look_into_keeps_no_other_from_being_served(
+    kubectl: Kubectl,
+    eventually: Eventually,
+    namespace: str,
+    start_worker: Start,
+    pool: str,
+    environment: dict[str, str],
+    proxy: KubeProxy,
+) -> None:
+    closed = refusal(403, "no RoleBinding in team-b")
+    proxy.plan(At.REQUEST, "GET", r"/namespaces/team-b/", closed, times=10_000)
+    served = {"GOOSEJOBS_NAMESPACES": f"team-b,{namespace}", "KUBECONFIG": str(proxy.kubeconfig)}
+    worker = start_worker(pool=pool, **environment, **served)
+    assert "no RoleBinding in team-b" in worker.log
+    apply(kubectl, namespace, job("served", pool))
+    await eventually(lambda: "the Job is there" in worker.log, timeout=30)
+    kubectl("delete", "-n", namespace, "gj", "served", "--timeout=60s")
+
+
 @pytest.mark.invariant("I6")
 async def test_a_hundred_jobs_in_flight_are_all_found_again_by_the_next_worker(
     kubectl: Kubectl,

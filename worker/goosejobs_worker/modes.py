@@ -105,8 +105,12 @@ def _jobs(settings: WorkerSettings) -> Prepared:
 
 
 async def _first_look(watch: Watch, health: Health) -> None:
-    """Wait until the pool's Jobs are known: a run may be one of them."""
-    looking = asyncio.create_task(watch.listed())
-    while not looking.done():
+    """Wait until the pool's Jobs are known: a run may be one of them.
+
+    A namespace that we may not look into keeps no other from being served.
+    """
+    looking = asyncio.create_task(watch.answered())
+    await asyncio.wait({looking}, timeout=1)
+    while not (looking.done() and watch.knows_some):
         health.set(f"waiting: {watch.trouble or 'listing Jobs and pods'}", ready=False)
-        await asyncio.wait({looking}, timeout=1)
+        await asyncio.sleep(1)

@@ -84,10 +84,10 @@ class KubernetesExecutor:
     async def _run(
         self, attempt: AttemptRequest, lifeline: Lifeline, progress: Progress, sight: Sight
     ) -> AttemptResult:
-        await self._watch.listed(attempt.run.goosejob.namespace)
         if progress.job_uid is None:
             progress = await self._start(attempt, lifeline, sight)
         else:
+            await self._watch.listed(attempt.run.goosejob.namespace)
             logger.info("found the Job again", extra=facts(attempt))
         following = Following(
             attempt, self._kube, self._jobs, self._template, sight, lifeline=lifeline, progress=progress
@@ -125,7 +125,7 @@ class KubernetesExecutor:
         A terminated workflow is not a dead pod.
         """
         goosejob = attempt.run.goosejob
-        await self._up_to_date()
+        await self._up_to_date(goosejob.namespace)
         allowed = attempt.request.concurrency_policy is ConcurrencyPolicy.ALLOW
         for job in self._watch.jobs_of(goosejob.namespace, goosejob.uid):
             mine = label(job, names.RUN_LABEL) == attempt.run.id
@@ -139,10 +139,10 @@ class KubernetesExecutor:
                 if left := await end(self._jobs, sight):
                     raise Refused(Reason.START_FAILED, f"an earlier run of the GooseJob is not over: {left}")
 
-    async def _up_to_date(self) -> None:
-        """Wait until the watches work, but not for ever."""
+    async def _up_to_date(self, namespace: str) -> None:
+        """Wait until the watches of a namespace work, but not for ever."""
         until = time.monotonic() + self._template.start_timeout_seconds
-        while trouble := self._watch.trouble:
+        while trouble := self._watch.trouble_in(namespace):
             if time.monotonic() > until:
                 raise Refused(Reason.START_FAILED, f"the Kubernetes Job cannot be followed: {trouble}")
             await asyncio.sleep(_FIRST_DELAY)

@@ -56,6 +56,7 @@ class Reflector:
     Attributes:
         items: What there is.
         listed: Set once the first list is complete.
+        answered: Set once the API server has answered, if only by a refusal.
         trouble: Why it is not up to date now; empty when it is.
     """
 
@@ -73,6 +74,7 @@ class Reflector:
     ) -> None:
         self.items: dict[Key, Object] = {}
         self.listed = asyncio.Event()
+        self.answered = asyncio.Event()
         self.trouble = "not listed yet"
         self._kube = kube
         self._path = object_path(api, plural, namespace)
@@ -108,9 +110,11 @@ class Reflector:
                 await self._pause(trouble)
 
     async def _pause(self, error: ClientError) -> None:
-        if not self.trouble:
+        if str(error) != self.trouble:
             logger.warning("%s; trying again", error)
         self.trouble = str(error)
+        if not isinstance(error, Unavailable):
+            self.answered.set()
         asked = error.retry_after if isinstance(error, Unavailable) else None
         await asyncio.sleep(max(asked or 0.0, self._delay) * random.uniform(0.7, 1.3))  # noqa: S311
         self._delay = min(self._delay * 2, _MAX_DELAY)
@@ -132,6 +136,7 @@ class Reflector:
         self._version = page["metadata"]["resourceVersion"]
         self._well()
         self.listed.set()
+        self.answered.set()
 
     async def _watch(self) -> None:
         query = {

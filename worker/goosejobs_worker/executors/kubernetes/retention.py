@@ -150,7 +150,6 @@ class Retention:
                 logger.info("left Job %s/%s alone: %s", *key_of(job), error)
 
     async def _sweep_on(self) -> NoReturn:
-        await self._watch.listed()
         while True:
             await asyncio.sleep(_SWEEP_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311
             await self.sweep()

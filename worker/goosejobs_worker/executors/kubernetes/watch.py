@@ -120,6 +120,23 @@ class Watch:
         """Why what is known may be out of date; empty when it is not."""
         return next((reflector.trouble for reflector in self._reflectors if reflector.trouble), "")
 
+    def trouble_in(self, namespace: str) -> str:
+        """As `trouble`, of one namespace."""
+        return next((reflector.trouble for reflector in self._of(namespace) if reflector.trouble), "")
+
+    @property
+    def knows_some(self) -> bool:
+        """Whether there is a namespace that has been seen."""
+        return any(
+            jobs.listed.is_set() and self._pods[namespace].listed.is_set()
+            for namespace, jobs in self._jobs.items()
+        )
+
+    async def answered(self) -> None:
+        """Wait until the API server has answered for each namespace, if only by a refusal."""
+        for reflector in self._reflectors:
+            await reflector.answered.wait()
+
     @property
     def followed(self) -> frozenset[Key]:
         """The Jobs that runs of this worker look at."""
