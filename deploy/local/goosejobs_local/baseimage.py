@@ -98,7 +98,9 @@ def _bootstrap(codename: str, target: Path) -> None:
         # It mounts things in there; in namespaces of its own none of them is left behind.
         alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
         include = f"--include={','.join(_INCLUDE)}"
-        make = [*alone, str(program), "--variant=minbase", include, codename, str(root), source]
+        # Without it, a machine that lacks Debian's keys would take what it gets.
+        signed = "--force-check-gpg"
+        make = [*alone, str(program), signed, "--variant=minbase", include, codename, str(root), source]
         _run(make, env, "making a Debian base")
         excluded = [f"--exclude={path}/*" for path in _EXCLUDE]
         pack = ["tar", "-C", str(root), "--sort=name", "--numeric-owner", *excluded, "-cf", str(part), "."]
