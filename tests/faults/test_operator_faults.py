@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -121,6 +122,39 @@ async def test_an_operator_killed_at_any_moment_converges_without_duplicates(
         uid = obj["metadata"]["uid"]
         runs = [run.id async for run in client.list_workflows(f"GooseJobUid = '{uid}'")]
         assert len(runs) == (0 if "schedule" in obj["spec"] else 1)
+
+
+@pytest.mark.invariant("I11")
+async def test_an_operator_killed_while_runs_are_asked_for_starts_each_once(
+    rig: Rig, eventually: Eventually, namespace: str, client: Client
+) -> None:
+    chance = random.Random(3)  # noqa: S311 - to be repeated, not to be secret
+    policies = ("Allow", "Forbid", "Queue")
+    jobs = [goosejob(f"{p.lower()}-{n}", concurrencyPolicy=p, **NIGHTLY) for p in policies for n in range(4)]
+    apply(rig.kubectl, namespace, *jobs)
+    with rig.start_operator(**QUICK):
+        await eventually(lambda: all(is_true(obj, "Ready") for obj in goosejobs(rig, namespace)), timeout=60)
+
+    def all_answered(value: str) -> bool:
+        found = [obj["status"].get("handledRequests", {}).get("run", {}) for obj in goosejobs(rig, namespace)]
+        return all(each.get("token") == value and each["answer"] != "Noted" for each in found)
+
+    for value in ("one", "two"):
+        rig.kubectl(
+            "annotate", "gj", "-n", namespace, "--all", "--overwrite", f"goosejobs.dev/run-requested={value}"
+        )
+        await killed_and_started(rig, eventually, namespace, chance, partial(all_answered, value))
+        second = {"Allow": "Started", "Forbid": "Skipped", "Queue": "Queued"}
+        for obj in goosejobs(rig, namespace):
+            said = obj["status"]["handledRequests"]["run"]["answer"]
+            assert said == ("Started" if value == "one" else second[obj["spec"]["concurrencyPolicy"]])
+    for obj in goosejobs(rig, namespace):
+        found = await client.get_schedule_handle(schedule_id(obj)).describe()
+        expected = 2 if obj["spec"]["concurrencyPolicy"] == "Allow" else 1
+        assert (found.info.num_actions, found.info.num_actions_skipped_overlap) == (
+            expected,
+            1 if obj["spec"]["concurrencyPolicy"] == "Forbid" else 0,
+        )
 
 
 async def test_a_temporal_that_hangs_is_as_one_that_is_away(
