@@ -34,6 +34,7 @@ class Told(StrEnum):
     STALLED = "Stalled"
     SUSPENDED = "Suspended"
     PAUSED_IN_TEMPORAL = "SchedulePausedInTemporal"
+    PAUSED_AFTER_FAILURES = "PausedAfterFailures"
     RESUMED = "Resumed"
     REQUEST_REFUSED = "RequestRefused"
     """What an annotation asked for is not done."""
@@ -55,7 +56,7 @@ class Event:
     """Something to tell.
 
     Attributes:
-        reason: A `Told`, or the reason of the condition `Suspended`.
+        reason: A `Told`.
         message: A sentence or two: one line, bounded.
         warning: Whether somebody may have to do something.
         once: What happens only once in a GooseJob's life is told only once: a run and its attempt. Empty: it

@@ -9,6 +9,7 @@ import pytest
 from temporalio.client import Client
 
 from support import schedules
+from support.events import told
 from support.objects import Kubectl, Object, apply, condition, get, goosejob, is_true
 from support.schedules import schedule_id
 
@@ -241,6 +242,7 @@ async def test_failures_in_a_row_pause_it_until_somebody_resumes_it(
         timeout=10,
     )
     assert (paused["reason"], RESUME in paused["message"]) == ("PausedAfterFailures", True)
+    await eventually(lambda: "PausedAfterFailures" in told(kubectl, namespace, "a"))
     assert await state() == (True, "goosejobs: failures")
     await fail("3", 3)  # one may still be asked for
     ask(kubectl, namespace, "a", RESUME, "mended")

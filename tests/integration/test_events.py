@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from support.events import events, told
 from support.kube_proxy import At, kube_proxy
-from support.objects import Kubectl, Object, apply, ended, get, goosejob, is_true
+from support.objects import Kubectl, apply, ended, get, goosejob, is_true
 from support.rig import Handle, Rig
 
 Eventually = Callable[..., Any]
@@ -17,19 +18,6 @@ Start = Callable[..., Handle]
 
 NEVER = "0 8 1 1 *"
 EVENTS = "/events"
-
-
-def events(kubectl: Kubectl, namespace: str, name: str) -> list[Object]:
-    """Those of a GooseJob."""
-    about = f"involvedObject.kind=GooseJob,involvedObject.name={name}"
-    listed = kubectl("get", "events", "-n", namespace, "--field-selector", about, "-o", "json").stdout
-    found: list[Object] = json.loads(listed)["items"]
-    return found
-
-
-def told(kubectl: Kubectl, namespace: str, name: str) -> dict[str, Object]:
-    """The same by reason, where there is one of each."""
-    return {each["reason"]: each for each in events(kubectl, namespace, name)}
 
 
 @pytest.mark.usefixtures("operator", "worker")

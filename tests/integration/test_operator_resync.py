@@ -17,6 +17,7 @@ from temporalio.client import (
 )
 
 from support import schedules
+from support.events import told
 from support.objects import Object, apply, condition, get, goosejob, is_true
 from support.rig import Handle, Rig
 from support.schedules import argument, schedule, schedule_id
@@ -108,6 +109,8 @@ async def test_a_schedule_edited_by_hand_is_set_right_and_a_pause_is_kept(
     await eventually(lambda: is_true(get(rig.kubectl, NAMESPACE, "edited"), "Suspended"), timeout=30)
     await client.get_schedule_handle(schedule_id(obj)).unpause()
     await eventually(lambda: not is_true(get(rig.kubectl, NAMESPACE, "edited"), "Suspended"), timeout=30)
+    reasons = {"SchedulePausedInTemporal", "Resumed"}
+    await eventually(lambda: set(told(rig.kubectl, NAMESPACE, "edited")) == reasons)
 
 
 @pytest.mark.invariant("I17")
@@ -232,6 +235,8 @@ async def test_the_record_of_a_run_whose_workflow_is_gone_is_closed(
     )
     assert obj["status"]["active"] == []
     assert (is_true(obj, "Ready"), obj["status"]["phase"]) == (True, "Completed")
+    event = "RunTerminated" if end == "terminate" else "RunUnknown"
+    await eventually(lambda: event in told(rig.kubectl, NAMESPACE, name))
 
 
 async def test_a_run_once_that_is_on_record_is_never_started_again(

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from support import job_pool
+from support.events import told
 from support.objects import apply, condition, ended, get, goosejob, last_run, recipe
 from support.rbac import DATA
 from support.rig import Handle, Rig
@@ -96,7 +97,9 @@ async def test_a_goosejob_lives_its_whole_life_under_the_least_rights(
         await eventually(
             lambda: (last_run(get(least.kubectl, "default", "mapped")) or {})["result"] == "anew", timeout=30
         )
-        await eventually(lambda: {"RunStarted", "RunSucceeded"} <= set(messages(least, "mapped")))
+        await eventually(
+            lambda: {"RunStarted", "RunSucceeded"} <= set(told(least.kubectl, "default", "mapped"))
+        )
         ready = condition(get(least.kubectl, "default", "mapped"), "Ready")
         assert ready is not None
         assert ready["status"] == "True"
@@ -152,17 +155,11 @@ async def test_a_worker_of_jobs_needs_no_more_than_its_rights(
         await eventually(
             lambda: "ttlSecondsAfterFinished" in job_pool.jobs(least.kubectl, "default", "pods")[0]["spec"]
         )
-        told = await eventually(lambda: (e := messages(least, "pods")) and "RunFailed" in e and e)
-        assert told["RunStarted"].endswith(f" started: Job {name}")
+        await eventually(lambda: "RunFailed" in told(least.kubectl, "default", "pods"))
+        start = told(least.kubectl, "default", "pods")["RunStarted"]
+        assert start["message"].endswith(f" started: Job {name}")
         least.kubectl("delete", "gj", "pods", "--timeout=60s")
         assert "orbidden" not in operator.log + worker.log
-
-
-def messages(rig: Rig, name: str) -> dict[str, str]:
-    """What Events tell of a GooseJob, by reason."""
-    about = f"involvedObject.kind=GooseJob,involvedObject.name={name}"
-    listed = rig.kubectl("get", "events", "--field-selector", about, "-o", "json").stdout
-    return {each["reason"]: each["message"] for each in json.loads(listed)["items"]}
 
 
 @contextmanager
