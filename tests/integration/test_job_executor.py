@@ -22,7 +22,7 @@ from goosejobs_worker.executors.kubernetes.watch import Watch
 from support import job_pool
 from support.job_pool import audited, jobs
 from support.kube_proxy import At, Cut, KubeProxy, kube_proxy
-from support.objects import Kubectl, Object, apply, ended, get, goosejob, recipe
+from support.objects import Kubectl, Object, apply, ended, get, goosejob, last_run, recipe
 from support.rig import Handle, Rig
 
 Eventually = Callable[..., Any]
@@ -105,6 +105,22 @@ async def test_an_api_server_that_cannot_create_it_now_is_asked_again(
     await eventually(lambda: jobs(kubectl, namespace, "patient"), timeout=30)
     assert get(kubectl, namespace, "patient")["status"]["active"]
     kubectl("delete", "-n", namespace, "gj", "patient", "--timeout=60s")
+
+
+async def test_an_attempt_that_no_worker_can_cope_with_is_given_up_in_the_end(
+    kubectl: Kubectl,
+    eventually: Eventually,
+    namespace: str,
+    pool: str,
+    proxy: KubeProxy,
+    start_through: Callable[[], Handle],
+) -> None:
+    proxy.plan(At.REQUEST, "POST", "/jobs$", lambda: web.json_response({"kind": "Job"}), times=1000)
+    start_through()
+    apply(kubectl, namespace, job("odd", pool, retry={"maxAttempts": 1}))
+    run = await eventually(lambda: last_run(get(kubectl, namespace, "odd")), timeout=90)
+    assert (run["outcome"], run["reason"]) == ("Failed", "StartFailed")
+    assert "failed at it 8 times or more, at last with KeyError" in run["message"]
 
 
 @pytest.mark.parametrize("status", [403, 422])

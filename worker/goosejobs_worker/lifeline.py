@@ -49,6 +49,7 @@ class Lifeline:
 
     Attributes:
         details: What heartbeats carry to whoever executes the attempt next; at first, what the last one did.
+        tries: How often the attempt was begun or taken up, this time included.
         lease: Boot time (seconds) until which the processes may live, by what Temporal answered so far.
         stopped: Done as soon as the attempt has to end; says why.
     """
@@ -64,6 +65,7 @@ class Lifeline:
         self._task: asyncio.Task[None] | None = None
         self._answered = 0.0
         self.details: list[Any] = list(info.heartbeat_details)
+        self.tries = info.attempt
         self.lease = 0.0
         self.stopped: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
 

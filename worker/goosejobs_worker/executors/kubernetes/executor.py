@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 _FRESH: Final = 2.0
 """Seconds: a Job is created only if Temporal has confirmed the attempt so lately."""
+_MAX_TRIES: Final = 8
+"""After so many, an attempt at which the worker fails in a way that nobody thought of is given up."""
 _FIRST_DELAY: Final = 0.5
 _MAX_DELAY: Final = 10.0
 
@@ -80,6 +82,11 @@ class KubernetesExecutor:
                 return failed(attempt, error.reason, error.message)
             except Interrupted:
                 return await self._stop(attempt, lifeline, sight)
+            except Exception as error:
+                if lifeline.tries < _MAX_TRIES:
+                    raise
+                logger.exception("gave the attempt up", extra=facts(attempt))
+                return await self._give_up(attempt, sight, type(error).__name__)
 
     async def _run(
         self, attempt: AttemptRequest, lifeline: Lifeline, progress: Progress, sight: Sight
@@ -211,6 +218,14 @@ class KubernetesExecutor:
             message=f"{message}; {left}" if left else message,
             job_name=job_name(attempt) if existed else None,
         )
+
+    async def _give_up(self, attempt: AttemptRequest, sight: Sight, why: str) -> AttemptResult:
+        """End what others may fail at as well: tried for ever, it would hold up all later runs."""
+        existed = await self._find(attempt, sight)
+        left = await end(self._jobs, sight)
+        message = f"the worker failed at it {_MAX_TRIES} times or more, at last with {why}: see its log"
+        name = job_name(attempt) if existed else None
+        return failed(attempt, Reason.START_FAILED, f"{message}; {left}" if left else message, name)
 
     async def _find(self, attempt: AttemptRequest, sight: Sight) -> bool:
         """Bring the attempt's Job into sight, if there is or was one."""
