@@ -108,7 +108,11 @@ class Lifeline:
     async def _beat_on(self) -> None:
         while True:
             await asyncio.sleep(self._interval)
-            await self._beat()
+            try:
+                await self._beat()
+            except Exception:
+                # Else the lease would run out, or another worker go on, and nobody could say why.
+                logger.exception("a heartbeat failed; the next one tries again")
 
     async def _beat(self) -> None:
         sent = boot_time()  # before the request: it may take long, and the worker may be frozen meanwhile

@@ -152,7 +152,10 @@ class Retention:
     async def _sweep_on(self) -> NoReturn:
         while True:
             await asyncio.sleep(_SWEEP_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311
-            await self.sweep()
+            try:
+                await self.sweep()
+            except Exception:
+                logger.exception("a sweep failed; the next one tries again")
 
     async def _tidy(self, run: RunInfo, kept: frozenset[str]) -> None:
         ref = run.goosejob
