@@ -267,7 +267,7 @@ async def test_a_secret_that_is_missing_is_named(
     assert "nobodys" in run["message"]
 
 
-async def test_an_evicted_pod_is_named_and_the_run_tries_again(
+async def test_an_evicted_pod_is_named(
     kubectl: Kubectl, eventually: Eventually, namespace: str
 ) -> None:
     apply(kubectl, namespace, job("evicted", "stub: hang", retry={"maxAttempts": 1}))
