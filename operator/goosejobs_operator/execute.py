@@ -129,4 +129,5 @@ def news_of(ref: GooseJobRef, gone: GoneRun, now: datetime) -> RecordRequest:
             start_time=run.start_time,
             finish_time=(state.close_time if state else None) or now,
         ),
+        job_name=run.job_name,
     )
