@@ -267,9 +267,7 @@ async def test_a_secret_that_is_missing_is_named(
     assert "nobodys" in run["message"]
 
 
-async def test_an_evicted_pod_is_named(
-    kubectl: Kubectl, eventually: Eventually, namespace: str
-) -> None:
+async def test_an_evicted_pod_is_named(kubectl: Kubectl, eventually: Eventually, namespace: str) -> None:
     apply(kubectl, namespace, job("evicted", "stub: hang", retry={"maxAttempts": 1}))
     pod = await running(kubectl, eventually, namespace, "evicted")
     name = pod["metadata"]["name"]
