@@ -40,6 +40,15 @@ def test_every_reason_that_goose_can_give_is_driven() -> None:
         Reason.POOL_REFUSED,
         Reason.CANCELLED,
         Reason.TERMINATED,
+        Reason.CONFIG_NOT_FOUND,
+        # Kubernetes' own; see tests/e2e/test_jobs.py
+        Reason.IMAGE_PULL_FAILED,
+        Reason.OOM_KILLED,
+        Reason.EVICTED,
+        Reason.NODE_LOST,
+        Reason.UNSCHEDULABLE,
+        Reason.POD_FAILED,
+        Reason.JOB_LOST,
     }
     assert {scenario.reason for scenario in SCENARIOS.values()} == set(Reason) - given_by_the_platform
 

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import psutil
 import pytest
+from filelock import FileLock
 
 from goosejobs_local import baseimage, converge, node, platform, processes, sandbox, sides
 from goosejobs_local.converge import Ground
@@ -359,11 +360,13 @@ def node_options(**options: Any) -> NodeOptions:
 
 
 def remove_abandoned() -> None:
-    """Clear away what a test session left that was killed."""
-    for home in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        session = home.name.removeprefix(_PREFIX).split("-")[0]
-        if session.isdigit() and not psutil.pid_exists(int(session)):
-            remove(home)
+    """Clear away what a test session left that was killed; one process at a time does so."""
+    folder = Path(tempfile.gettempdir())
+    with FileLock(folder / "goosejobs-tests.lock"):
+        for home in folder.glob(f"{_PREFIX}*"):
+            session = home.name.removeprefix(_PREFIX).split("-")[0]
+            if session.isdigit() and not psutil.pid_exists(int(session)):
+                remove(home)
 
 
 def goose(home: Path) -> Path:
