@@ -210,14 +210,14 @@ async def _kind(kube: OperatorKube) -> None:
         try:
             if await kube.serves_goosejobs():
                 return
-            obstacle = "the kind GooseJob is not there yet: apply its CRD"
+            obstacle = "waiting: the kind GooseJob is not there yet: apply its CRD"
         except Forbidden:  # to look, which is not needed
             return
         except ClientError as error:
-            obstacle = str(error)
+            obstacle = f"waiting for the API server: {error}"
         if obstacle != told:
             told = obstacle
-            log.warning("waiting: %s", obstacle)
+            log.warning("%s", obstacle)
         await asyncio.sleep(_RETRY_SECONDS)
 
 
