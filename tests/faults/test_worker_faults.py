@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import psutil
 import pytest
 from temporalio.client import Client, ScheduleActionExecutionStartWorkflow, ScheduleHandle
 
@@ -31,6 +32,10 @@ async def schedule_of(
 ) -> ScheduleHandle:
     id_ = await eventually(lambda: get(kubectl, namespace, name)["status"]["scheduleId"])
     return temporal.get_schedule_handle(id_)
+
+
+def below(pid: int) -> list[psutil.Process]:
+    return psutil.Process(pid).children(recursive=True)
 
 
 async def another_second(eventually: Eventually) -> None:
@@ -134,7 +139,7 @@ async def test_a_worker_told_to_stop_lets_a_run_finish(
 ) -> None:
     worker = start_worker(pool=pool)
     apply(kubectl, namespace, goosejob("patient", "stub: slow 3", execution={"pool": pool}))
-    await eventually(lambda: get(kubectl, namespace, "patient")["status"]["active"], timeout=30)
+    await eventually(lambda: "goose" in {p.name() for p in below(worker.pid)}, timeout=30)
     worker.stop()
     start_worker(pool=pool)  # the record is the next worker's
     run = await ended(kubectl, eventually, namespace, "patient")
