@@ -91,8 +91,8 @@ def _writer(uri: str, agent: str) -> str:
     if manager := parse_qs(urlsplit(uri).query).get("fieldManager"):
         return manager[0]
     program, *_, last = agent.split("/")
-    better = {"kube-controller-manager": last, "OpenAPI-Generator": "goosejobs"}
-    return better.get(program, program)
+    known = {"kube-controller-manager": last, "OpenAPI-Generator": "goosejobs"}
+    return known.get(program, program)
 
 
 def by_resource(changes: list[Change]) -> str:

@@ -20,6 +20,7 @@ from bench import histories, nodes
 from bench.audit import AuditLog, Change
 from bench.containers import ContainerWatch
 from bench.ground import Ground
+from bench.histories import Times
 from bench.objects import cronjob, goosejob, manifest
 from bench.requests import Request, requests_of
 from bench.rows import NotMeasured, Row, median, p90
@@ -39,6 +40,11 @@ _AHEAD_SECONDS = 3.0
 _POLL_SECONDS = 0.5
 _FIRST_SECONDS = 120
 _READY_SECONDS = 60
+_STAGES = (
+    ("workflow", EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED),
+    ("task", EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED),
+    ("attempt", EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED),
+)
 _JOB_NAME = "batch.kubernetes.io/job-name"
 
 
@@ -73,7 +79,9 @@ class Run:
 
     Attributes:
         due: When it was due, as Unix time.
-        attempt: A worker had its attempt to work on; nothing of a CronJob's.
+        workflow: Temporal had started its workflow; nothing of a CronJob's, as the next two.
+        task: A worker had the workflow to work on.
+        attempt: A worker had its attempt to work on.
         job: Its Job had been created.
         bound: Its pod had been given to the node.
         started: Its container had been started.
@@ -81,6 +89,8 @@ class Run:
     """
 
     due: float
+    workflow: float
+    task: float
     attempt: float
     job: float
     bound: float
@@ -126,12 +136,12 @@ async def _measure(ground: Ground, each: int, turns: int) -> list[Row]:
             await _apply(ground, each)
             minutes = await _turns(ground, seen, each, turns)
     changes = log.read()
-    attempts = await _attempts(ground)
+    told = await _histories(ground)
     for side, one in seen.items():
         last = [minute for minute in minutes if _is_odd(minute) is side.odd][-1]
         there = [change for change in changes if change.namespace == side.namespace]
         one.changes = [change for change in there if last <= change.at < last + _SETTLED_SECONDS]
-        one.runs = [_run(pod, side, there, attempts, containers, requests) for pod in one.pods]
+        one.runs = [_run(pod, side, there, told, containers, requests) for pod in one.pods]
     return [*_times(seen[OURS].runs, seen[THEIRS].runs), *_writes(seen, each, turns)]
 
 
@@ -183,19 +193,18 @@ async def _ended(ground: Ground, side: Side, minute: float, wanted: int) -> list
     return pods
 
 
-async def _attempts(ground: Ground) -> dict[tuple[str, float], float]:
-    """When a worker had a run's attempt, by the GooseJob's name and the time it was due."""
+async def _histories(ground: Ground) -> dict[tuple[str, float], Times]:
+    """What Temporal says about each run, by the GooseJob's name and the time it was due."""
     client = await Client.connect(ground.platform.temporal.address)
-    started = EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED
     found = await histories.times(client, names.WORKFLOW_TYPE)
-    return {(one.id.split("/")[2], one.due): one.first[started] for one in found}
+    return {(one.id.split("/")[2], one.due): one for one in found}
 
 
 def _run(
     pod: Mapping[str, Any],
     side: Side,
     changes: Sequence[Change],
-    attempts: Mapping[tuple[str, float], float],
+    told: Mapping[tuple[str, float], Times],
     containers: ContainerWatch,
     requests: Sequence[Request],
 ) -> Run:
@@ -203,7 +212,7 @@ def _run(
     object_ = job.rpartition("-")[0].rpartition("-")[0] if side is OURS else job.rpartition("-")[0]
     asked = [one.time for one in requests if f"{object_} " in one.directive]
     times = {
-        "attempt": [attempts[object_, due]] if side is OURS else [due],
+        **{name: [told[object_, due].first[event]] if side is OURS else [due] for name, event in _STAGES},
         "job": [one.at for one in changes if one.what == "create jobs" and one.name == job],
         "bound": [
             one.at
@@ -226,6 +235,9 @@ def _times(ours: Sequence[Run], theirs: Sequence[Run]) -> list[Row]:
         )
         return Row("jobs", measure, figure(values), "s", None, "CronJob with the same pod", figure(beside))
 
+    def stage(measure: str, of: str, remark: str = "") -> Row:
+        return Row("jobs", measure, median(getattr(one, of) for one in ours), "s", None, remark)
+
     later = median(one.started for one in ours) - median(one.started for one in theirs)
     number = f"median of {len(ours)}"
     return [
@@ -235,8 +247,9 @@ def _times(ours: Sequence[Run], theirs: Sequence[Run]) -> list[Row]:
         both("due to container started, 9 of 10 within", "started", p90),
         both("due to container started, longest", "started", max),
         both(f"of it: due to the Job created, {number}", "job", median),
-        Row("jobs", f"of that: due to the attempt at a worker, {number}",
-            median(one.attempt for one in ours), "s", None, "announced by then"),
+        stage("  Temporal starts the workflow", "workflow"),
+        stage("  the workflow is at a worker", "task"),
+        stage("  the attempt is at a worker", "attempt", "announced by then"),
         both(f"Job created to its pod bound, {number}", "bound", median, "job"),
         both(f"pod bound to container started, {number}", "started", median, "bound"),
         both(f"due to goose's first request, {number}", "request", median),
