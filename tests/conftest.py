@@ -125,7 +125,7 @@ def kubectl(platform: Rig) -> Callable[..., CompletedProcess[str]]:
 
 @pytest.fixture(scope="session")
 def eventually() -> Callable[..., Awaitable[Any]]:
-    """`await eventually(predicate, timeout=20)`; see `support.waiting`."""
+    """`await eventually(predicate, timeout=90)`; see `support.waiting`."""
     return waiting.eventually
 
 

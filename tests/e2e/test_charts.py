@@ -97,7 +97,7 @@ async def in_flight(cluster: Cluster, eventually: Eventually, name: str, seconds
         found = job_pool.pods(cluster.kubectl, TEAM, name)
         return found[0] if found and found[0]["status"]["phase"] == "Running" else None
 
-    pod: Object = await eventually(runs, timeout=60)
+    pod: Object = await eventually(runs)
     return pod
 
 
@@ -174,13 +174,13 @@ async def test_a_run_survives_an_upgrade_of_pool_and_operator(
         namespace=SYSTEM,
     )
     for old, now in zip(before, (("pool", TEAM), ("goosejobs", SYSTEM)), strict=True):
-        await eventually(lambda old=old, now=now: old.isdisjoint(cluster.pods_of(*now)), timeout=60)
+        await eventually(lambda old=old, now=now: old.isdisjoint(cluster.pods_of(*now)))
     await survived(cluster, eventually, "upgraded", pod)
 
 
 async def test_the_upgraded_pool_makes_other_pods(cluster: Cluster, eventually: Eventually) -> None:
     apply(cluster.kubectl, TEAM, goosejob("labelled", schedule="0 0 1 1 *"))
-    await eventually(lambda: is_true(get(cluster.kubectl, TEAM, "labelled"), "Ready"), timeout=60)
+    await eventually(lambda: is_true(get(cluster.kubectl, TEAM, "labelled"), "Ready"))
     pod = await in_flight(cluster, eventually, "second", seconds=1)
     assert pod["metadata"]["labels"]["generation"] == "two"
 
@@ -244,7 +244,7 @@ async def test_runs_outlive_their_pool_and_are_recorded_by_the_next_one(
 ) -> None:
     pod = await in_flight(cluster, eventually, "orphan", seconds=15)
     cluster.helm("uninstall", "pool", "--wait", namespace=TEAM)
-    await eventually(lambda: has_ended(cluster, "orphan"), timeout=60)
+    await eventually(lambda: has_ended(cluster, "orphan"))
     assert "lastRun" not in get(cluster.kubectl, TEAM, "orphan")["status"]
     cluster.helm("install", "pool", cluster.chart("goosejobs-worker"), *cluster.jobs, *WAIT, namespace=TEAM)
     await survived(cluster, eventually, "orphan", pod)
@@ -263,7 +263,7 @@ async def test_what_was_uninstalled_in_order_leaves_the_crd_and_nothing_of_ours(
     selector = "app.kubernetes.io/part-of=goosejobs,app.kubernetes.io/component!=test"
     for namespace in (SYSTEM, TEAM, "team-b"):
         left = ("get", kinds, "-n", namespace, "-l", selector, "-o", "name")
-        await eventually(lambda left=left: not cluster.kubectl(*left).stdout, timeout=60)
+        await eventually(lambda left=left: not cluster.kubectl(*left).stdout)
     clusterwide = cluster.kubectl("get", "clusterroles,clusterrolebindings", "-o", "name").stdout
     assert "goosejobs" not in clusterwide
 

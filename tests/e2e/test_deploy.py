@@ -118,7 +118,7 @@ async def test_a_scheduled_goosejob_with_its_recipe_in_a_config_map_runs_again_a
         recent = json.loads(found)["status"]["recentRuns"]
         return recent if len(recent) >= 2 else None
 
-    recent = await eventually(runs, timeout=60)
+    recent = await eventually(runs)
     assert {(run["outcome"], run["result"]) for run in recent} == {("Succeeded", "from the map")}
     deployed.kubectl("delete", "-n", POOL, "goosejob", "again", "--timeout=60s")
 

@@ -334,5 +334,5 @@ async def test_sigterm_to_the_first_process_ends_it_well(
     assert status()["restartCount"] == 0
     kill = "import os, signal; os.kill(1, signal.SIGTERM)"
     installed.kubectl("-n", namespace, "exec", f"deployment/{name}", "--", "python3", "-c", kill)
-    ending = await eventually(lambda: status()["lastState"]["terminated"], timeout=20)
+    ending = await eventually(lambda: status()["lastState"]["terminated"])
     assert (ending["exitCode"], ending["reason"]) == (0, "Completed")

@@ -75,7 +75,7 @@ async def test_a_worker_killed_at_any_step_leaves_one_job_and_one_record(
     else:
         proxy.plan(at, method, path, kill)
     apply(kubectl, namespace, job("killed", pool, "stub: slow 4"))
-    await eventually(lambda: not first.alive, timeout=60)
+    await eventually(lambda: not first.alive)
     start_worker(pool=pool, **environment)
     run = await ended(kubectl, eventually, namespace, "killed")
     assert (run["outcome"], run["attempt"]) == ("Succeeded", 1)
@@ -123,7 +123,7 @@ async def test_a_frozen_worker_that_wakes_leaves_alone_what_another_one_goes_on_
     await eventually(lambda: pods(kubectl, namespace, "frozen")[0]["status"]["phase"] == "Running")
     frozen.freeze()
     second = start_worker(pool=pool, **environment)
-    await eventually(lambda: "found the Job again" in second.log, timeout=30)
+    await eventually(lambda: "found the Job again" in second.log)
     frozen.thaw()
     await eventually(lambda: "left the Job to another worker" in frozen.log)
     run = await ended(kubectl, eventually, namespace, "frozen")
@@ -169,7 +169,7 @@ async def test_what_goose_said_last_is_known_though_worker_and_pod_are_gone(
 
     proxy.plan(At.ANSWER, "GET", r"/log\?", hold_back)
     apply(kubectl, namespace, job("unseen", pool, "stub: slow 2"))
-    await eventually(lambda: proxy.seen("GET", "/log") > 0, timeout=60)
+    await eventually(lambda: proxy.seen("GET", "/log") > 0)
     await eventually(lambda: pods(kubectl, namespace, "unseen")[0]["status"]["phase"] == "Succeeded")
     await eventually(lambda: "said its last line" in first.log)
     first.kill9()

@@ -66,7 +66,7 @@ async def test_a_run_on_a_node_that_is_lost_ends_with_that_reason_and_is_not_tri
 ) -> None:
     kubectl = own_node.kubectl
     apply(kubectl, "default", goosejob("lost", "stub: hang", execution={"pool": "jobs"}))
-    await eventually(lambda: pods(kubectl, "default", "lost")[0]["status"]["phase"] == "Running", timeout=60)
+    await eventually(lambda: pods(kubectl, "default", "lost")[0]["status"]["phase"] == "Running")
     with spare_node(kubectl):
         own_node.server("kubelet").kill9()
 
@@ -74,12 +74,12 @@ async def test_a_run_on_a_node_that_is_lost_ends_with_that_reason_and_is_not_tri
             [pod] = pods(kubectl, "default", "lost")
             return "deletionTimestamp" in pod["metadata"]
 
-        await eventually(is_given_up, timeout=60)
+        await eventually(is_given_up)
         run = await ended(kubectl, eventually, "default", "lost")
     assert (run["outcome"], run["reason"], run["attempt"]) == ("Failed", "NodeLost", 1)
     assert NAME in run["message"]
     own_node.restart("kubelet")
-    await eventually(lambda: not pods(kubectl, "default", "lost"), timeout=60)
+    await eventually(lambda: not pods(kubectl, "default", "lost"))
     await eventually(lambda: not jobs(kubectl, "default", "lost"))
     found = json.loads(kubectl("get", "gj", "lost", "-o", "json").stdout)
     assert found["status"]["counts"]["failed"] == 1

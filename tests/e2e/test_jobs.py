@@ -58,7 +58,7 @@ async def running(kubectl: Kubectl, eventually: Eventually, namespace: str, name
         found = pods(kubectl, namespace, name)
         return found[-1] if found and found[-1]["status"]["phase"] == "Running" else None
 
-    pod: Object = await eventually(runs, timeout=60)
+    pod: Object = await eventually(runs)
     return pod
 
 
@@ -95,7 +95,7 @@ async def test_while_it_runs_the_status_names_the_job_and_kubectl_logs_shows_goo
     def log() -> str:
         return kubectl("logs", "-n", namespace, f"job/{name}").stdout
 
-    await eventually(lambda: '"type":"message"' in log(), timeout=60)
+    await eventually(lambda: '"type":"message"' in log())
     assert '"type":"complete"' not in log()
     assert last_run(get(kubectl, namespace, "live")) is None
     run = await ended(kubectl, eventually, namespace, "live")
@@ -173,7 +173,7 @@ async def test_replace_creates_the_new_runs_job_only_when_the_old_ones_pod_is_go
     await running(kubectl, eventually, namespace, "replaced")
     await another_second(eventually)
     await schedule.trigger()
-    await eventually(lambda: len(audited(node.audit_log, namespace, "create", "jobs")) == 2, timeout=60)
+    await eventually(lambda: len(audited(node.audit_log, namespace, "create", "jobs")) == 2)
     _, second = audited(node.audit_log, namespace, "create", "jobs")
     gone = audited(node.audit_log, namespace, "delete", "pods")  # the kubelet's is the last: it is dead then
     assert gone
@@ -198,7 +198,7 @@ async def test_after_a_terminated_workflow_the_next_run_ends_the_old_ones_pod_fi
         await schedule.trigger()  # Temporal skips it until it has seen that the old run is gone
         return len(audited(node.audit_log, namespace, "create", "jobs")) == 2
 
-    await eventually(restarted, timeout=60)
+    await eventually(restarted)
     _, second = audited(node.audit_log, namespace, "create", "jobs")
     assert max(audited(node.audit_log, namespace, "delete", "pods")) < second
     kubectl("delete", "-n", namespace, "gj", "fenced", "--timeout=60s")

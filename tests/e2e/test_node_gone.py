@@ -44,11 +44,11 @@ async def test_a_run_on_a_lost_node_fails_with_that_reason_and_its_pod_goes_when
     with start(pool="jobs", **job_pool.environment(template)), spare_node(kubectl):
         apply(kubectl, namespace, goosejob("lost", "stub: slow 600", execution={"pool": "jobs"}))
         await eventually(
-            lambda: pods(kubectl, namespace, "lost")[0]["status"]["phase"] == "Running", timeout=60
+            lambda: pods(kubectl, namespace, "lost")[0]["status"]["phase"] == "Running", timeout=90
         )
         own_node.server("kubelet").kill9()
         gone = await eventually(
-            lambda: pods(kubectl, namespace, "lost")[0]["metadata"].get("deletionTimestamp"), timeout=60
+            lambda: pods(kubectl, namespace, "lost")[0]["metadata"].get("deletionTimestamp"), timeout=90
         )
         run = await ended(kubectl, eventually, namespace, "lost")
         assert (run["outcome"], run["reason"], run["attempt"]) == ("Failed", "NodeLost", 1)
@@ -58,4 +58,4 @@ async def test_a_run_on_a_lost_node_fails_with_that_reason_and_its_pod_goes_when
         assert len(audited(own_node.audit_log, namespace, "create", "jobs")) == 1
         assert get(kubectl, namespace, "lost")["status"]["active"] == []
         own_node.restart("kubelet")
-        await eventually(lambda: pods(kubectl, namespace, "lost") == [], timeout=60)
+        await eventually(lambda: pods(kubectl, namespace, "lost") == [])

@@ -31,17 +31,23 @@ def needs_a_secret(name: str) -> Object:
     return job
 
 
+async def applied(rig: Rig, eventually: Eventually, name: str) -> str:
+    """The id of the workflow that waits for a worker."""
+    apply(rig.kubectl, "default", needs_a_secret(name))
+    await eventually(lambda: is_true(get(rig.kubectl, "default", name), "Ready"))
+    return str(get(rig.kubectl, "default", name)["status"]["scheduleId"])
+
+
 async def waiting(rig: Rig, eventually: Eventually, name: str) -> Handle:
     """A worker that has taken the run up while the API server is away."""
-    apply(rig.kubectl, "default", needs_a_secret(name))
-    await eventually(lambda: is_true(get(rig.kubectl, "default", name), "Ready"), timeout=30)
     rig.server("kube-apiserver").kill9()
     worker = rig.start_worker(pool=name)
-    await eventually(lambda: WAITS in worker.log, timeout=60)
+    await eventually(lambda: WAITS in worker.log)
     return worker
 
 
 async def test_a_run_waits_for_the_api_server_to_read_its_secret(rig: Rig, eventually: Eventually) -> None:
+    await applied(rig, eventually, "patient")
     with await waiting(rig, eventually, "patient"):
         rig.restart("kube-apiserver")
         run = await ended(rig.kubectl, eventually, "default", "patient")
@@ -49,17 +55,17 @@ async def test_a_run_waits_for_the_api_server_to_read_its_secret(rig: Rig, event
 
 
 async def test_a_run_that_waits_for_its_secret_can_be_cancelled(rig: Rig, eventually: Eventually) -> None:
+    workflow_id = await applied(rig, eventually, "impatient")
     with await waiting(rig, eventually, "impatient"):
         temporal = await Client.connect(rig.temporal_address)
-        (listed,) = [each async for each in temporal.list_workflows("ExecutionStatus = 'Running'")]
-        run = temporal.get_workflow_handle(listed.id)
+        run = temporal.get_workflow_handle(workflow_id)
         assert (await run.describe()).raw_description.pending_activities
         await run.cancel()
 
         async def attempt_ended() -> bool:
             return not (await run.describe()).raw_description.pending_activities
 
-        await eventually(attempt_ended, timeout=20)
+        await eventually(attempt_ended)
         rig.restart("kube-apiserver")
         ending = await ended(rig.kubectl, eventually, "default", "impatient")
         assert (ending["outcome"], ending["reason"]) == ("Killed", "Cancelled")

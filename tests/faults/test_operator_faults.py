@@ -68,7 +68,7 @@ def patches(rig: Rig, namespace: str) -> int:
 
 async def ready(rig: Rig, eventually: Eventually, namespace: str, name: str) -> Object:
     obj: Object = await eventually(
-        lambda: (o := get(rig.kubectl, namespace, name)) and is_true(o, "Ready") and o, timeout=60
+        lambda: (o := get(rig.kubectl, namespace, name)) and is_true(o, "Ready") and o, timeout=90
     )
     return obj
 
@@ -80,7 +80,7 @@ async def killed_and_started(
     for _ in range(40):
         with rig.start_operator(wait=False, **QUICK) as operator:
             enough = patches(rig, namespace) + chance.randint(1, 9)
-            await eventually(lambda enough=enough: patches(rig, namespace) >= enough or done(), timeout=60)
+            await eventually(lambda enough=enough: patches(rig, namespace) >= enough or done())
             operator.kill9()
         if done():
             return
@@ -109,7 +109,7 @@ async def test_an_operator_killed_at_any_moment_converges_without_duplicates(
     await killed_and_started(rig, eventually, namespace, chance, lambda: len(goosejobs(rig, namespace)) == 9)
 
     with rig.start_operator(**QUICK):
-        await eventually(lambda: all_ready(9), timeout=60)
+        await eventually(lambda: all_ready(9))
         left = goosejobs(rig, namespace)
         nightly = {schedule_id(obj) for obj in left if "schedule" in obj["spec"]}
         prefix = f"goosejob/{namespace}/"
@@ -117,7 +117,7 @@ async def test_an_operator_killed_at_any_moment_converges_without_duplicates(
         async def settled() -> bool:
             return await schedules.schedule_ids(client, prefix) == nightly
 
-        await eventually(settled, timeout=30)
+        await eventually(settled)
     for obj in left:
         uid = obj["metadata"]["uid"]
         runs = [run.id async for run in client.list_workflows(f"GooseJobUid = '{uid}'")]
@@ -133,7 +133,7 @@ async def test_an_operator_killed_while_runs_are_asked_for_starts_each_once(
     jobs = [goosejob(f"{p.lower()}-{n}", concurrencyPolicy=p, **NIGHTLY) for p in policies for n in range(4)]
     apply(rig.kubectl, namespace, *jobs)
     with rig.start_operator(**QUICK):
-        await eventually(lambda: all(is_true(obj, "Ready") for obj in goosejobs(rig, namespace)), timeout=60)
+        await eventually(lambda: all(is_true(obj, "Ready") for obj in goosejobs(rig, namespace)))
 
     def all_answered(value: str) -> bool:
         found = [obj["status"].get("handledRequests", {}).get("run", {}) for obj in goosejobs(rig, namespace)]
@@ -165,7 +165,7 @@ async def test_a_temporal_that_hangs_is_as_one_that_is_away(
     server = rig.server("temporal")
     server.freeze()
     try:
-        await eventually(lambda: is_true(get(rig.kubectl, namespace, "before"), "Reconciling"), timeout=60)
+        await eventually(lambda: is_true(get(rig.kubectl, namespace, "before"), "Reconciling"))
         assert operator.alive
     finally:
         server.thaw()
@@ -183,12 +183,12 @@ async def test_a_deletion_ends_while_temporal_is_away_and_what_is_left_is_swept_
     try:
         rig.kubectl("delete", "gj", "-n", namespace, "--all", "--wait=false")
         obj = await eventually(
-            lambda: (o := get(rig.kubectl, namespace, "a")) and is_true(o, "Reconciling") and o, timeout=30
+            lambda: (o := get(rig.kubectl, namespace, "a")) and is_true(o, "Reconciling") and o, timeout=90
         )
         told = condition(obj, "Reconciling")
         assert told is not None
         assert (told["reason"], obj["status"]["phase"]) == ("Deleting", "Terminating")
-        await eventually(lambda: not goosejobs(rig, namespace), timeout=60)
+        await eventually(lambda: not goosejobs(rig, namespace))
         assert "goes while Temporal is away" in operator.log
     finally:
         rig.restart("temporal")
@@ -197,7 +197,7 @@ async def test_a_deletion_ends_while_temporal_is_away_and_what_is_left_is_swept_
     async def swept() -> bool:
         return await schedule(client, schedule_id(scheduled)) is None
 
-    await eventually(swept, timeout=60)
+    await eventually(swept)
 
 
 @pytest.mark.invariant("I12")
@@ -209,7 +209,7 @@ async def test_an_api_server_that_was_away_is_served_again(
     seen = operator.log.count("cannot renew")
     rig.server("kube-apiserver").kill9()
     try:
-        await eventually(lambda: operator.log.count("cannot renew") >= seen + 5, timeout=60)
+        await eventually(lambda: operator.log.count("cannot renew") >= seen + 5)
         assert operator.alive
     finally:
         rig.restart("kube-apiserver")
@@ -227,11 +227,11 @@ async def test_an_operator_started_before_its_servers_waits_for_them(
     rig.server("kube-apiserver").kill9()
     try:
         with rig.start_operator(wait=False, GOOSEJOBS_LOG_FORMAT="text", **QUICK) as operator:
-            await eventually(lambda: "waiting for the API server" in operator.log, timeout=30)
+            await eventually(lambda: "waiting for the API server" in operator.log)
             rig.restart("kube-apiserver")
-            await eventually(lambda: "waiting for Temporal" in operator.log, timeout=30)
+            await eventually(lambda: "waiting for Temporal" in operator.log)
             apply(rig.kubectl, namespace, goosejob("a", **NIGHTLY))
-            await eventually(lambda: is_true(get(rig.kubectl, namespace, "a"), "Reconciling"), timeout=30)
+            await eventually(lambda: is_true(get(rig.kubectl, namespace, "a"), "Reconciling"))
             rig.restart("temporal")
             await ready(rig, eventually, namespace, "a")
             assert "Traceback" not in operator.log

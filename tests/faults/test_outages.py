@@ -37,7 +37,7 @@ async def test_while_temporal_is_away_the_object_says_so_and_recovers_by_itself(
     rig: Rig, eventually: Eventually
 ) -> None:
     apply(rig.kubectl, "default", goosejob("patient", schedule="@every 2s"))
-    await eventually(lambda: recorded(rig.kubectl, "patient"), timeout=30)
+    await eventually(lambda: recorded(rig.kubectl, "patient"))
     gone = datetime.now(UTC)
     rig.server("temporal").kill9()
     apply(rig.kubectl, "default", goosejob("patient", "stub: answer after", schedule="@every 2s"))
@@ -47,7 +47,7 @@ async def test_while_temporal_is_away_the_object_says_so_and_recovers_by_itself(
             lambda name=name: (
                 (o := get(rig.kubectl, "default", name)) and (condition(o, "Reconciling") or None) and o
             ),
-            timeout=60,
+            timeout=90,
         )
         ready = condition(obj, "Ready")
         assert ready is not None
@@ -56,12 +56,12 @@ async def test_while_temporal_is_away_the_object_says_so_and_recovers_by_itself(
     await eventually(lambda: datetime.now(UTC) - gone > OUTAGE, timeout=OUTAGE.total_seconds() + 10)
     rig.restart("temporal")
     for name in ("patient", "born-meanwhile"):
-        await eventually(lambda name=name: is_true(get(rig.kubectl, "default", name), "Ready"), timeout=60)
+        await eventually(lambda name=name: is_true(get(rig.kubectl, "default", name), "Ready"))
         assert condition(get(rig.kubectl, "default", name), "Reconciling") is None
     await eventually(
-        lambda: get(rig.kubectl, "default", "patient")["status"]["lastRun"]["result"] == "after", timeout=60
+        lambda: get(rig.kubectl, "default", "patient")["status"]["lastRun"]["result"] == "after", timeout=90
     )
-    await eventually(lambda: recorded(rig.kubectl, "born-meanwhile") == ["once"], timeout=60)
+    await eventually(lambda: recorded(rig.kubectl, "born-meanwhile") == ["once"])
     rig.kubectl("delete", "gj", "patient", "--timeout=60s")
 
 
@@ -75,7 +75,7 @@ async def test_runs_due_while_the_api_server_is_away_are_neither_lost_nor_double
         rig.kubectl, "default", goosejob("steady", schedule=f"@every {EVERY}s", successfulRunsHistoryLimit=25)
     )
     obj = await eventually(
-        lambda: (o := get(rig.kubectl, "default", "steady")) and o["status"].get("lastRun") and o, timeout=60
+        lambda: (o := get(rig.kubectl, "default", "steady")) and o["status"].get("lastRun") and o, timeout=90
     )
     gone = datetime.now(UTC)
     rig.server("kube-apiserver").kill9()
@@ -107,5 +107,5 @@ async def test_runs_due_while_the_api_server_is_away_are_neither_lost_nor_double
             counts["succeeded"] == len(runs) == len(recorded(rig.kubectl, "steady")) and not counts["failed"]
         )
 
-    await eventually(settled, timeout=60)
+    await eventually(settled)
     rig.kubectl("delete", "gj", "steady", "--timeout=60s")

@@ -24,12 +24,12 @@ async def test_cut_off_from_temporal_a_worker_ends_goose_by_its_lease_and_tries_
     worker = rig.worker()
     with new_ledger() as ledger:
         apply(rig.kubectl, "default", ledger.goosejob("cut-off", "default", patience=1))
-        await eventually(ledger.hanging, timeout=60)
+        await eventually(ledger.hanging)
         rig.server("temporal").freeze()  # it takes connections and answers none, as a lost network would
         await eventually(lambda: not ledger.alive(), timeout=LEASE + DEAD_WITHIN)
         assert worker.alive
         rig.server("temporal").thaw()
-        run = await eventually(lambda: last_run(get(rig.kubectl, "default", "cut-off")), timeout=60)
+        run = await eventually(lambda: last_run(get(rig.kubectl, "default", "cut-off")))
         assert run["outcome"] == "Succeeded"
         assert run["attempt"] == 2
         assert ledger.entries("overlap") == []

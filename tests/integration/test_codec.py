@@ -107,7 +107,7 @@ def test_neither_side_starts_with_a_key_that_is_none(side: str, variable: str, v
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=90,
     )
     assert ended.returncode in {1, 2}
     (sentence,) = ended.stderr.splitlines()
@@ -233,7 +233,7 @@ async def succeeds_again(rig: Rig, eventually: Eventually, name: str) -> None:
         return counts.get("succeeded", 0)
 
     before = count()
-    await eventually(lambda: count() >= before + 2, timeout=60)
+    await eventually(lambda: count() >= before + 2)
 
 
 async def test_keys_come_and_change_while_runs_go_on(
@@ -248,7 +248,7 @@ async def test_keys_come_and_change_while_runs_go_on(
         assert await has_key(plain, id_, None)
     for keys in ((old,), (new, old), (new,)):
         with sides(rig, pool, *keys) as both:
-            await eventually(lambda first=keys[0]: has_key(plain, id_, first), timeout=30)
+            await eventually(lambda first=keys[0]: has_key(plain, id_, first))
             payload = await argument(plain, id_)
             await succeeds_again(rig, eventually, name)  # meanwhile everything is looked at again and again
             assert await argument(plain, id_) == payload
@@ -295,11 +295,11 @@ async def test_an_operator_without_the_key_says_so_and_leaves_the_schedule_as_it
 
     with operator(rig, key):
         apply(rig.kubectl, NAMESPACE, spec)
-        await eventually(lambda: is_true(get(rig.kubectl, NAMESPACE, name), "Ready"), timeout=30)
+        await eventually(lambda: is_true(get(rig.kubectl, NAMESPACE, name), "Ready"))
         id_ = schedule_id(get(rig.kubectl, NAMESPACE, name))
         before = await argument(plain, id_)
     with operator(rig, *(new_key() for _ in range(keys))) as blind:
-        said = await eventually(unready, timeout=30)
+        said = await eventually(unready)
         assert said["reason"] == "TemporalUnavailable"
         assert f"encrypted with key '{id_of(key)}', which is not here" in said["message"]
         assert "GOOSEJOBS_CODEC_KEY_FILE" in said["message"]
@@ -308,13 +308,13 @@ async def test_an_operator_without_the_key_says_so_and_leaves_the_schedule_as_it
         generation = get(rig.kubectl, NAMESPACE, name)["metadata"]["generation"]
         await eventually(
             lambda: get(rig.kubectl, NAMESPACE, name)["status"]["observedGeneration"] == generation,
-            timeout=60,
+            timeout=90,
         )
         assert await argument(plain, id_) == before
         assert blind.alive
     assert "Traceback" not in blind.log
     with operator(rig, key):
-        await eventually(lambda: is_true(get(rig.kubectl, NAMESPACE, name), "Ready"), timeout=30)
+        await eventually(lambda: is_true(get(rig.kubectl, NAMESPACE, name), "Ready"))
         assert await argument(plain, id_) != before  # the change is made up for
         remove(rig, name)
 
@@ -324,7 +324,7 @@ async def test_what_is_deleted_goes_though_its_key_is_missing(
 ) -> None:
     with operator(rig, new_key()):
         apply(rig.kubectl, NAMESPACE, job("going", pool, schedule="0 8 1 1 *"))
-        await eventually(lambda: is_true(get(rig.kubectl, NAMESPACE, "going"), "Ready"), timeout=30)
+        await eventually(lambda: is_true(get(rig.kubectl, NAMESPACE, "going"), "Ready"))
         id_ = schedule_id(get(rig.kubectl, NAMESPACE, "going"))
     with operator(rig, new_key()):
         rig.kubectl("delete", "-n", NAMESPACE, "goosejob", "going", "--timeout=60s")
@@ -339,7 +339,7 @@ async def test_a_worker_without_the_key_says_so_and_another_one_takes_the_run(
         with worker(rig, pool, new_key()) as blind:
             apply(rig.kubectl, NAMESPACE, job("waiting", pool))
             sentence = f"encrypted with key '{id_of(key)}', which is not here"
-            await eventually(lambda: sentence in blind.log, timeout=60)
+            await eventually(lambda: sentence in blind.log)
             assert blind.alive
         assert "Traceback" not in blind.log
         with worker(rig, pool, key):

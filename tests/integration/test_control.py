@@ -31,7 +31,7 @@ async def client(temporal_address: str) -> Client:
 
 async def ready(kubectl: Kubectl, eventually: Eventually, namespace: str, name: str) -> Object:
     obj: Object = await eventually(
-        lambda: (o := get(kubectl, namespace, name)) and is_true(o, "Ready") and o, timeout=30
+        lambda: (o := get(kubectl, namespace, name)) and is_true(o, "Ready") and o, timeout=90
     )
     return obj
 
@@ -50,7 +50,7 @@ async def answer(
         handled: Object = get(kubectl, namespace, name)["status"]["handledRequests"][kind]
         return handled if handled["token"] == token and handled["answer"] != "Noted" else None
 
-    found: Object = await eventually(given, timeout=30)
+    found: Object = await eventually(given)
     return found
 
 
@@ -73,7 +73,7 @@ async def test_a_run_that_is_asked_for_starts_at_once_even_while_it_is_suspended
     said = await answer(kubectl, eventually, namespace, "a", "run", "first")
     assert time.monotonic() - asked < 2  # kubectl's own time and a busy machine's are in it
     assert said["answer"] == "Started"
-    last = await eventually(lambda: get(kubectl, namespace, "a")["status"]["lastRun"], timeout=60)
+    last = await eventually(lambda: get(kubectl, namespace, "a")["status"]["lastRun"])
     assert (last["trigger"], last["outcome"]) == ("Manual", "Succeeded")
     obj = get(kubectl, namespace, "a")
     assert obj["status"]["lastSuccessfulTime"] == last["finishTime"]
@@ -192,26 +192,26 @@ async def test_a_run_is_ended_by_its_id_and_all_by_one_word(
         found = [each["id"] for each in get(kubectl, namespace, name)["status"].get("active", [])]
         return found if len(found) == number else None
 
-    first, second, third = await eventually(lambda: active("a", 3), timeout=60)
-    await eventually(lambda: active("b", 1), timeout=60)
+    first, second, third = await eventually(lambda: active("a", 3))
+    await eventually(lambda: active("b", 1))
     ask(kubectl, namespace, "a", KILL, second)
     said = await answer(kubectl, eventually, namespace, "a", "kill", second)
     assert (said["answer"], len(said["workflowIds"])) == ("Cancelled", 1)
-    assert await eventually(lambda: active("a", 2), timeout=60) == [first, third]
+    assert await eventually(lambda: active("a", 2), timeout=90) == [first, third]
     last = get(kubectl, namespace, "a")["status"]["lastRun"]
     assert (last["id"], last["outcome"]) == (second, "Killed")
     ask(kubectl, namespace, "a", KILL, second)  # the same value: nothing
     ask(kubectl, namespace, "a", KILL, "all")
     said = await answer(kubectl, eventually, namespace, "a", "kill", "all")
     assert len(said["workflowIds"]) == 2
-    await eventually(lambda: active("a", 0) is not None, timeout=60)
+    await eventually(lambda: active("a", 0) is not None)
     assert get(kubectl, namespace, "a")["status"]["counts"]["killed"] == 3
     assert active("b", 1)
     ask(kubectl, namespace, "a", KILL, "all:2")
     said = await answer(kubectl, eventually, namespace, "a", "kill", "all:2")
     assert said["answer"] == "Refused"
     ask(kubectl, namespace, "b", KILL, "once")
-    last = await eventually(lambda: get(kubectl, namespace, "b")["status"]["lastRun"], timeout=60)
+    last = await eventually(lambda: get(kubectl, namespace, "b")["status"]["lastRun"])
     assert last["outcome"] == "Killed"
 
 
@@ -226,7 +226,7 @@ async def test_failures_in_a_row_pause_it_until_somebody_resumes_it(
     async def fail(token: str, number: int) -> None:
         ask(kubectl, namespace, "a", RUN, token)
         await eventually(
-            lambda: get(kubectl, namespace, "a")["status"]["counts"]["failed"] == number, timeout=60
+            lambda: get(kubectl, namespace, "a")["status"]["counts"]["failed"] == number, timeout=90
         )
 
     async def state() -> tuple[bool, str]:
@@ -239,7 +239,7 @@ async def test_failures_in_a_row_pause_it_until_somebody_resumes_it(
     await fail("2", 2)
     paused = await eventually(
         lambda: (c := condition(get(kubectl, namespace, "a"), "Suspended")) and c["status"] == "True" and c,
-        timeout=10,
+        timeout=90,
     )
     assert (paused["reason"], RESUME in paused["message"]) == ("PausedAfterFailures", True)
     await eventually(lambda: "PausedAfterFailures" in told(kubectl, namespace, "a"))
@@ -279,7 +279,7 @@ async def test_after_as_many_runs_as_allowed_it_is_completed_until_more_are_allo
             done = found is not None and found["reason"] == "Completed" and status["phase"] == "Completed"
             return done and is_true(now, "Ready") and status["counts"]["succeeded"] == number
 
-        await eventually(is_completed, timeout=60)
+        await eventually(is_completed)
         assert get(kubectl, namespace, "a")["status"]["nextScheduleTime"] == ""
         assert len(await runs(client, obj)) == number
 

@@ -136,7 +136,7 @@ async def test_the_value_of_a_secret_stands_on_no_command_line(
     job["spec"]["execution"]["env"] = [from_secret("GREETING", "mail", "word")]
     apply(kubectl, namespace, data("Secret", "mail", word=marker))
     apply(kubectl, namespace, job)
-    await eventually(ledger.hanging, timeout=30)
+    await eventually(ledger.hanging)
     below = psutil.Process(worker.pid).children(recursive=True)
     lines = [" ".join(process.cmdline()) for process in below]
     assert any(f"--name={namespace}-args-once-1" in line for line in lines)
@@ -163,5 +163,5 @@ async def test_a_missing_secret_fails_the_run_with_its_field_until_it_is_there(
     )
     apply(kubectl, namespace, data("Secret", "mail", word="hello there"))
     await eventually(
-        lambda: (last_run(get(kubectl, namespace, "needs")) or {})["result"].strip() == "12", timeout=30
+        lambda: (last_run(get(kubectl, namespace, "needs")) or {})["result"].strip() == "12", timeout=90
     )

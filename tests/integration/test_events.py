@@ -26,19 +26,19 @@ async def test_describe_tells_a_nights_story(
 ) -> None:
     story = goosejob("story", "stub: slow 3", schedule="@every 2s")
     apply(kubectl, namespace, story)
-    await eventually(lambda: "RunSucceeded" in told(kubectl, namespace, "story"), timeout=60)
+    await eventually(lambda: "RunSucceeded" in told(kubectl, namespace, "story"))
     story["spec"]["recipe"]["inline"]["prompt"] = "stub: status 401"
     apply(kubectl, namespace, story)
     reasons = {"RunFailed", "RunsSkipped"}  # what was skipped is seen when the operator looks
-    await eventually(lambda: reasons <= set(told(kubectl, namespace, "story")), timeout=60)
+    await eventually(lambda: reasons <= set(told(kubectl, namespace, "story")))
     story["spec"]["suspend"] = True
     apply(kubectl, namespace, story)
-    await eventually(lambda: "Suspended" in told(kubectl, namespace, "story"), timeout=30)
+    await eventually(lambda: "Suspended" in told(kubectl, namespace, "story"))
     story["spec"].update(suspend=False, schedule=NEVER)
     apply(kubectl, namespace, story)
-    await eventually(lambda: "Resumed" in told(kubectl, namespace, "story"), timeout=30)
+    await eventually(lambda: "Resumed" in told(kubectl, namespace, "story"))
     apply(kubectl, namespace, goosejob("story", schedule="61 * * * *"))
-    await eventually(lambda: "Stalled" in told(kubectl, namespace, "story"), timeout=30)
+    await eventually(lambda: "Stalled" in told(kubectl, namespace, "story"))
 
     page = kubectl("describe", "goosejob", "-n", namespace, "story").stdout
     lines = [" ".join(line.split()) for line in page[page.index("\nEvents:") :].splitlines()]
@@ -134,10 +134,10 @@ async def test_what_happens_again_is_counted_on_one_event(
     )
     for times in (1, 2, 3):
         apply(kubectl, namespace, off)
-        await eventually(lambda: is_true(get(kubectl, namespace, "wavers"), "Suspended"), timeout=30)
+        await eventually(lambda: is_true(get(kubectl, namespace, "wavers"), "Suspended"))
         apply(kubectl, namespace, on)
         both = {"Suspended": times, "Resumed": times}
-        await eventually(lambda: counts(kubectl, namespace, "wavers") == both, timeout=30)  # noqa: B023
+        await eventually(lambda: counts(kubectl, namespace, "wavers") == both, timeout=90)  # noqa: B023
     assert len(events(kubectl, namespace, "wavers")) == 2
     assert "(x3 over " in kubectl("describe", "goosejob", "-n", namespace, "wavers").stdout
 

@@ -43,7 +43,7 @@ async def seen(
 ) -> Object:
     """The object once something is so."""
     found: Object = await eventually(
-        lambda: (obj := get(kubectl, namespace, name)) and is_so(obj) and obj, timeout=60
+        lambda: (obj := get(kubectl, namespace, name)) and is_so(obj) and obj, timeout=90
     )
     return found
 

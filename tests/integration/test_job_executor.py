@@ -84,7 +84,7 @@ async def test_a_job_whose_creation_nobody_heard_of_is_found_and_not_made_twice(
     proxy.plan(At.ANSWER, "POST", "/jobs$", cut)
     worker = start_through()
     apply(kubectl, namespace, job("unheard", pool))
-    await eventually(lambda: "the Job is there" in worker.log, timeout=30)
+    await eventually(lambda: "the Job is there" in worker.log)
     assert proxy.seen("POST", "/jobs") == 2
     assert len(audited(platform.audit_log, namespace, "create", "jobs")) == 1
     kubectl("delete", "-n", namespace, "gj", "unheard", "--timeout=60s")
@@ -102,7 +102,7 @@ async def test_an_api_server_that_cannot_create_it_now_is_asked_again(
     proxy.plan(At.REQUEST, "POST", "/jobs$", refusal(500, "etcd has no leader"), times=2)
     start_through()
     apply(kubectl, namespace, job("patient", pool))
-    await eventually(lambda: jobs(kubectl, namespace, "patient"), timeout=30)
+    await eventually(lambda: jobs(kubectl, namespace, "patient"))
     assert get(kubectl, namespace, "patient")["status"]["active"]
     kubectl("delete", "-n", namespace, "gj", "patient", "--timeout=60s")
 
@@ -118,7 +118,7 @@ async def test_an_attempt_that_no_worker_can_cope_with_is_given_up_in_the_end(
     proxy.plan(At.REQUEST, "POST", "/jobs$", lambda: web.json_response({"kind": "Job"}), times=1000)
     start_through()
     apply(kubectl, namespace, job("odd", pool, retry={"maxAttempts": 1}))
-    run = await eventually(lambda: last_run(get(kubectl, namespace, "odd")), timeout=90)
+    run = await eventually(lambda: last_run(get(kubectl, namespace, "odd")))
     assert (run["outcome"], run["reason"]) == ("Failed", "StartFailed")
     assert "failed at it 8 times or more, at last with KeyError" in run["message"]
 
@@ -194,7 +194,7 @@ async def test_a_run_that_cannot_be_announced_still_knows_how_its_pool_runs(
     worker = start_through()
     proxy.plan(At.REQUEST, "GET", r"/goosejobs/", away, times=3)
     apply(kubectl, namespace, job("unannounced", pool))
-    await eventually(lambda: "the Job is there" in worker.log, timeout=60)
+    await eventually(lambda: "the Job is there" in worker.log)
     assert "begins unannounced" in worker.log
     uid = get(kubectl, namespace, "unannounced")["metadata"]["uid"]
     workflow = temporal.get_workflow_handle(names.once_workflow_id(namespace, "unannounced", uid))
@@ -218,7 +218,7 @@ async def test_a_job_is_looked_after_when_its_workflow_is_gone(
     worker = start_through()
     for name in ("terminated", "runs"):
         apply(kubectl, namespace, job(name, pool))
-        await eventually(lambda name=name: jobs(kubectl, namespace, name), timeout=30)
+        await eventually(lambda name=name: jobs(kubectl, namespace, name))
     worker.kill9()
     uid = get(kubectl, namespace, "terminated")["metadata"]["uid"]
     await temporal.get_workflow_handle(names.once_workflow_id(namespace, "terminated", uid)).terminate()
@@ -255,7 +255,7 @@ async def test_a_worker_says_how_it_serves_and_what_keeps_it_from_serving(
 ) -> None:
     proxy.plan(At.REQUEST, "GET", r"/pods\?", refusal(403, "pods is forbidden"), times=10_000)
     worker = start_worker(pool=pool, wait=False, **environment, KUBECONFIG=str(proxy.kubeconfig))
-    await eventually(lambda: "pods is forbidden" in worker.log, timeout=30)
+    await eventually(lambda: "pods is forbidden" in worker.log)
     worker.stop()
     fine = start_worker(pool=pool, **environment, GOOSEJOBS_NAMESPACES="team-a,team-b")
     assert f"polling goosejobs-{pool}: mode Job, namespaces team-a, team-b" in fine.log
@@ -276,7 +276,7 @@ async def test_a_namespace_that_the_worker_may_not_look_into_keeps_no_other_from
     worker = start_worker(pool=pool, **environment, **served)
     assert "no RoleBinding in team-b" in worker.log
     apply(kubectl, namespace, job("served", pool))
-    await eventually(lambda: "the Job is there" in worker.log, timeout=30)
+    await eventually(lambda: "the Job is there" in worker.log)
     kubectl("delete", "-n", namespace, "gj", "served", "--timeout=60s")
 
 

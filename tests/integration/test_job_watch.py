@@ -209,7 +209,7 @@ async def test_an_api_server_that_cannot_answer_is_asked_again_later(
         proxy.plan(At.REQUEST, "GET", r"watch=1", refusal, times=3)
         proxy.cut("watch=1")
         apply(kubectl, namespace, job("patient", pool))
-        await eventually(lambda: "patient" in known(watch) and not watch.trouble, timeout=40)
+        await eventually(lambda: "patient" in known(watch) and not watch.trouble)
 
 
 async def test_what_keeps_it_from_knowing_is_told(

@@ -55,7 +55,7 @@ def metric(handle: Handle, name: str) -> float:
 
 async def ready(rig: Rig, eventually: Eventually, name: str) -> Object:
     obj: Object = await eventually(
-        lambda: (o := get(rig.kubectl, NAMESPACE, name)) and is_true(o, "Ready") and o, timeout=30
+        lambda: (o := get(rig.kubectl, NAMESPACE, name)) and is_true(o, "Ready") and o, timeout=90
     )
     return obj
 
@@ -66,7 +66,7 @@ async def resynced(quick: Handle, eventually: Eventually, times: int) -> None:
         before = metric(quick, "goosejobs_last_resync_timestamp_seconds")
         await eventually(
             lambda before=before: metric(quick, "goosejobs_last_resync_timestamp_seconds") > before,
-            timeout=30,
+            timeout=90,
         )
 
 
@@ -77,7 +77,7 @@ async def test_a_schedule_deleted_by_hand_comes_back(
     apply(rig.kubectl, NAMESPACE, goosejob("deleted", schedule="0 8 * * *", **NOBODY))
     obj = await ready(rig, eventually, "deleted")
     await client.get_schedule_handle(schedule_id(obj)).delete()
-    await eventually(lambda: schedule(client, schedule_id(obj)), timeout=30)
+    await eventually(lambda: schedule(client, schedule_id(obj)))
 
 
 @pytest.mark.invariant("I17")
@@ -102,13 +102,13 @@ async def test_a_schedule_edited_by_hand_is_set_right_and_a_pause_is_kept(
         now = await schedule(client, schedule_id(obj))
         return now is not None and (now.spec, now.policies) == (before.spec, before.policies)
 
-    await eventually(set_right, timeout=30)
+    await eventually(set_right)
     now = await schedule(client, schedule_id(obj))
     assert now is not None
     assert (now.state.paused, now.state.notes) == (True, "hands off")
-    await eventually(lambda: is_true(get(rig.kubectl, NAMESPACE, "edited"), "Suspended"), timeout=30)
+    await eventually(lambda: is_true(get(rig.kubectl, NAMESPACE, "edited"), "Suspended"))
     await client.get_schedule_handle(schedule_id(obj)).unpause()
-    await eventually(lambda: not is_true(get(rig.kubectl, NAMESPACE, "edited"), "Suspended"), timeout=30)
+    await eventually(lambda: not is_true(get(rig.kubectl, NAMESPACE, "edited"), "Suspended"))
     reasons = {"SchedulePausedInTemporal", "Resumed"}
     await eventually(lambda: set(told(rig.kubectl, NAMESPACE, "edited")) == reasons)
 
@@ -125,7 +125,7 @@ async def test_what_is_left_of_a_goosejob_that_went_without_us_is_swept(
         goosejob("torn-once", **NOBODY),
     )
     left = [await ready(rig, eventually, name) for name in ("torn", "torn-often", "torn-once")]
-    due = await eventually(lambda: _latest_run(client, schedule_id(left[1])), timeout=30)
+    due = await eventually(lambda: _latest_run(client, schedule_id(left[1])))
     runs = [client.get_workflow_handle(id_) for id_ in (due, f"{schedule_id(left[2])}/once")]
     quick.freeze()
     for obj in left:
@@ -133,7 +133,7 @@ async def test_what_is_left_of_a_goosejob_that_went_without_us_is_swept(
         rig.kubectl("patch", "gj", name, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
         rig.kubectl("delete", "gj", name, "--timeout=20s")
     quick.thaw()
-    await eventually(lambda: _gone(client, schedule_id(left[0])), timeout=30)
+    await eventually(lambda: _gone(client, schedule_id(left[0])))
 
     async def asked_to_end() -> bool:
         ends = [
@@ -142,7 +142,7 @@ async def test_what_is_left_of_a_goosejob_that_went_without_us_is_swept(
         ]
         return all(ends)
 
-    await eventually(asked_to_end, timeout=30)
+    await eventually(asked_to_end)
 
 
 async def _latest_run(client: Client, id_: str) -> str | None:
@@ -169,7 +169,7 @@ async def test_what_another_cluster_has_in_the_same_temporal_is_not_touched(
         memo={"goosejobs-cluster": "another"},
         search_attributes=found.typed_search_attributes,
     )
-    await eventually(lambda: _listed(client, foreign), timeout=20)
+    await eventually(lambda: _listed(client, foreign))
     await resynced(quick, eventually, 2)
     assert await schedule(client, foreign) is not None
     await handle.delete()
@@ -197,7 +197,7 @@ async def test_a_changed_config_map_without_our_label_is_noticed(
         assert found is not None
         return bool(json.loads((await argument(client, found)).recipe.text)["prompt"] == "second")
 
-    await eventually(prompt, timeout=30)
+    await eventually(prompt)
     await eventually(
         lambda: (
             get(rig.kubectl, NAMESPACE, "plain")["status"]["recipeDigest"] != obj["status"]["recipeDigest"]
@@ -226,7 +226,7 @@ async def test_the_record_of_a_run_whose_workflow_is_gone_is_closed(
             and condition(o, "Ready")["reason"] == "Completed"  # type: ignore[index]
             and o
         ),
-        timeout=30,
+        timeout=90,
     )
     record = obj["status"]["lastRun"]
     assert (record["outcome"], record["reason"]) == (
@@ -245,7 +245,7 @@ async def test_a_run_once_that_is_on_record_is_never_started_again(
     """As after the workflow's retention, or in a Temporal that lost its data."""
     rig.kubectl("create", "namespace", "restored")
     apply(rig.kubectl, "restored", goosejob("once", suspend=True, **NOBODY))
-    await eventually(lambda: is_true(get(rig.kubectl, "restored", "once"), "Suspended"), timeout=30)
+    await eventually(lambda: is_true(get(rig.kubectl, "restored", "once"), "Suspended"))
     done = json.dumps({"status": {"completionTime": "2026-01-01T00:00:00Z"}})
     rig.kubectl("patch", "-n", "restored", "gj", "once", "--subresource=status", "--type=merge", "-p", done)
     rig.kubectl("patch", "-n", "restored", "gj", "once", "--type=merge", "-p", '{"spec":{"suspend":false}}')
@@ -255,7 +255,7 @@ async def test_a_run_once_that_is_on_record_is_never_started_again(
             and condition(o, "Ready")["reason"] == "Completed"  # type: ignore[index]
             and o
         ),
-        timeout=30,
+        timeout=90,
     )
     await resynced(quick, eventually, 2)
     assert not await schedules.open_runs(client, schedule_id(obj))
@@ -270,7 +270,7 @@ async def test_looking_again_and_again_writes_nothing(
     apply(rig.kubectl, NAMESPACE, *jobs, bad)
     for n in range(10):
         await ready(rig, eventually, f"idle-{n}")
-    await eventually(lambda: is_true(get(rig.kubectl, NAMESPACE, "idle-bad"), "Stalled"), timeout=30)
+    await eventually(lambda: is_true(get(rig.kubectl, NAMESPACE, "idle-bad"), "Stalled"))
     await resynced(quick, eventually, 2)
     before = _writes(rig)
     await resynced(quick, eventually, 5)
@@ -290,7 +290,7 @@ async def test_what_did_not_run_because_a_run_was_active_is_counted(
     apply(rig.kubectl, NAMESPACE, goosejob("busy", schedule="@every 1s", **NOBODY))
     obj = await ready(rig, eventually, "busy")
     await eventually(
-        lambda: get(rig.kubectl, NAMESPACE, "busy")["status"]["counts"]["skipped"] >= 3, timeout=60
+        lambda: get(rig.kubectl, NAMESPACE, "busy")["status"]["counts"]["skipped"] >= 3, timeout=90
     )
     rig.kubectl("delete", "gj", "busy", "--timeout=30s")
     assert await schedule(client, schedule_id(obj)) is None
@@ -308,7 +308,7 @@ async def test_workers_that_come_are_noticed_on_every_goosejob_of_their_pool(
     with rig.start_worker(pool="late"):
         for n in range(3):
             await eventually(
-                lambda n=n: is_true(get(rig.kubectl, NAMESPACE, f"late-{n}"), "WorkersAvailable"), timeout=40
+                lambda n=n: is_true(get(rig.kubectl, NAMESPACE, f"late-{n}"), "WorkersAvailable"), timeout=90
             )
 
 
@@ -318,11 +318,11 @@ async def test_the_operator_tells_how_it_is(rig: Rig, eventually: Eventually, qu
             told: Object = json.loads(got.read())
         return told
 
-    await eventually(lambda: answer("/readyz") == {"status": "ok"}, timeout=20)
+    await eventually(lambda: answer("/readyz") == {"status": "ok"})
     assert answer("/healthz") == {"status": "ok"}
     apply(rig.kubectl, NAMESPACE, goosejob("counted", schedule="0 8 1 1 *", **NOBODY))
     await ready(rig, eventually, "counted")
-    await eventually(lambda: metric(quick, 'goosejobs_objects{phase="Active"}') >= 1, timeout=20)
+    await eventually(lambda: metric(quick, 'goosejobs_objects{phase="Active"}') >= 1)
     assert metric(quick, 'goosejobs_reconciles_total{result="ok"}') > 0
     assert metric(quick, 'goosejobs_temporal_call_seconds_count{call="create_schedule"}') > 0
     assert metric(quick, "goosejobs_temporal_up") == 1

@@ -195,7 +195,7 @@ def test_ctrl_c_leaves_nothing(nothing: Path) -> None:
     up = begin_up(nothing)
     assert processes.wait_until(lambda: {"etcd", "temporal"} <= set(pids(nothing)), 30)
     up.send_signal(signal.SIGINT)
-    output, _ = up.communicate(timeout=60)
+    output, _ = up.communicate(timeout=90)
     assert up.returncode == 130
     assert "Interrupted" in output
     assert "Traceback" not in output

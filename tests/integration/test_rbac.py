@@ -90,12 +90,12 @@ async def test_a_goosejob_lives_its_whole_life_under_the_least_rights(
     job = goosejob("mapped", schedule="@every 2s", recipe=source, execution={"pool": "processes"})
     with start_worker(least, "goosejobs-worker-process", "processes") as worker:
         apply(least.kubectl, "default", recipes, job)
-        run = await eventually(lambda: last_run(get(least.kubectl, "default", "mapped")), timeout=30)
+        run = await eventually(lambda: last_run(get(least.kubectl, "default", "mapped")))
         assert (run["outcome"], run["result"]) == ("Succeeded", "from the map")
         changed = {**recipes, "data": {"a.yaml": yaml.safe_dump(recipe("stub: answer anew"))}}
         apply(least.kubectl, "default", changed)
         await eventually(
-            lambda: (last_run(get(least.kubectl, "default", "mapped")) or {})["result"] == "anew", timeout=30
+            lambda: (last_run(get(least.kubectl, "default", "mapped")) or {})["result"] == "anew", timeout=90
         )
         await eventually(
             lambda: {"RunStarted", "RunSucceeded"} <= set(told(least.kubectl, "default", "mapped"))
@@ -131,7 +131,7 @@ async def test_a_worker_of_processes_reads_a_secret_once_its_name_is_allowed(
         with allowed(least, "goosejobs-worker-process", secrets=["mail"]):
             await eventually(
                 lambda: (last_run(get(least.kubectl, "default", "needs")) or {})["outcome"] == "Succeeded",
-                timeout=30,
+                timeout=90,
             )
         assert "orbidden" not in operator.log
         least.kubectl("delete", "gj", "needs", "--timeout=60s")
@@ -146,9 +146,9 @@ async def test_a_worker_of_jobs_needs_no_more_than_its_rights(
     env = job_pool.environment(template)
     with start_worker(least, "goosejobs-worker-job", "jobs", **env) as worker:
         apply(least.kubectl, "default", job)
-        (first,) = await eventually(lambda: job_pool.jobs(least.kubectl, "default", "pods"), timeout=30)
+        (first,) = await eventually(lambda: job_pool.jobs(least.kubectl, "default", "pods"))
         name = first["metadata"]["name"]
-        await eventually(lambda: job_pool.active_job(least.kubectl, "default", "pods") == name, timeout=30)
+        await eventually(lambda: job_pool.active_job(least.kubectl, "default", "pods") == name)
         least.kubectl("patch", "job", name, "--subresource=status", "--type=merge", "-p", json.dumps(FAILED))
         run = await ended(least.kubectl, eventually, "default", "pods")
         assert (run["outcome"], run["jobName"]) == ("Failed", name)

@@ -95,7 +95,7 @@ def goose(goose_binary: Path, tmp_path: Path) -> Goose:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=90,
             check=False,
         )
 

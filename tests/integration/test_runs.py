@@ -27,7 +27,7 @@ async def test_a_run_once_succeeds_and_the_object_tells_it(
     assert (run["id"], run["trigger"], run["attempt"]) == ("once", "Once", 1)
     assert run["tokens"]["total"] == run["tokens"]["input"] + run["tokens"]["output"] > 0
     obj = await eventually(
-        lambda: (o := get(kubectl, namespace, "hello")) and is_true(o, "Ready") and o, timeout=20
+        lambda: (o := get(kubectl, namespace, "hello")) and is_true(o, "Ready") and o, timeout=90
     )
     assert obj["status"]["phase"] == "Completed"
     assert obj["status"]["active"] == []
@@ -48,7 +48,7 @@ async def test_a_schedule_runs_again_and_again(
             and o["status"].get("counts", {}).get("succeeded", 0) >= 3
             and o
         ),
-        timeout=60,
+        timeout=90,
     )
     due = [run["scheduledTime"] for run in obj["status"]["recentRuns"]]
     assert due == sorted(set(due), reverse=True)
@@ -61,7 +61,7 @@ async def test_suspend_stops_runs_and_lifting_it_lets_them_go_on(
 ) -> None:
     apply(kubectl, namespace, goosejob("pausing", schedule="@every 2s", suspend=True))
     obj = await eventually(
-        lambda: (o := get(kubectl, namespace, "pausing")) and is_true(o, "Suspended") and o, timeout=20
+        lambda: (o := get(kubectl, namespace, "pausing")) and is_true(o, "Suspended") and o, timeout=90
     )
     assert is_true(obj, "Ready")
     assert (obj["status"]["phase"], obj["status"].get("nextScheduleTime", "")) == ("Paused", "")
@@ -76,7 +76,7 @@ async def test_an_update_is_what_runs_next(kubectl: Kubectl, eventually: Eventua
     assert (await ended(kubectl, eventually, namespace, "changing"))["result"] == "old"
     apply(kubectl, namespace, goosejob("changing", "stub: answer new", schedule="@every 2s"))
     await eventually(
-        lambda: (last_run(get(kubectl, namespace, "changing")) or {})["result"] == "new", timeout=30
+        lambda: (last_run(get(kubectl, namespace, "changing")) or {})["result"] == "new", timeout=90
     )
 
 
@@ -98,7 +98,7 @@ async def test_a_changed_config_map_reaches_its_goosejob(
     assert (await ended(kubectl, eventually, namespace, "mapped"))["result"] == "first"
     apply(kubectl, namespace, recipes("second"))
     await eventually(
-        lambda: (last_run(get(kubectl, namespace, "mapped")) or {})["result"] == "second", timeout=30
+        lambda: (last_run(get(kubectl, namespace, "mapped")) or {})["result"] == "second", timeout=90
     )
 
 
@@ -147,7 +147,7 @@ async def test_a_run_that_goose_calls_a_success_is_failed_by_its_reason(
     assert run["message"]
     obj = get(kubectl, namespace, "ending")
     assert condition(obj, "LastRunSucceeded")["status"] == "False"  # type: ignore[index]
-    await eventually(lambda: is_true(get(kubectl, namespace, "ending"), "Ready"), timeout=20)
+    await eventually(lambda: is_true(get(kubectl, namespace, "ending"), "Ready"))
 
 
 async def test_without_its_structured_output_a_run_is_failed(
@@ -180,7 +180,7 @@ async def test_each_example_is_served(kubectl: Kubectl, eventually: Eventually, 
     kubectl("apply", "-n", namespace, "-f", str(EXAMPLES))
     names = ["hello", "parameters", "structured-output", "nightly"]
     for name in names:
-        await eventually(lambda name=name: is_true(get(kubectl, namespace, name), "Ready"), timeout=30)
+        await eventually(lambda name=name: is_true(get(kubectl, namespace, name), "Ready"))
     soon = '{"spec":{"schedule":"@every 3s"}}'
     for name in names[1:]:
         kubectl("patch", "-n", namespace, "gj", name, "--type=merge", "-p", soon)
@@ -196,7 +196,7 @@ async def test_deleting_in_the_middle_of_a_run_leaves_nothing(
     kubectl: Kubectl, eventually: Eventually, namespace: str
 ) -> None:
     apply(kubectl, namespace, goosejob("doomed", "stub: hang", schedule="@every 2s"))
-    await eventually(lambda: get(kubectl, namespace, "doomed")["status"].get("active"), timeout=30)
+    await eventually(lambda: get(kubectl, namespace, "doomed")["status"].get("active"))
     kubectl("delete", "-n", namespace, "gj", "doomed", "--timeout=60s")
     left = kubectl("get", "-n", namespace, "gj", "-o", "name").stdout
     assert left == ""

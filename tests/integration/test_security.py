@@ -30,7 +30,7 @@ async def stalled(kubectl: Kubectl, eventually: Eventually, namespace: str, name
     """Wait for its condition Stalled, asking for that alone: an object may be deeper than Python reads."""
     path = '-o=jsonpath={.status.conditions[?(@.type=="Stalled")]}'
     text = await eventually(
-        lambda: kubectl("get", "-n", namespace, "gj", name, path).stdout, timeout=30, message=name
+        lambda: kubectl("get", "-n", namespace, "gj", name, path).stdout, timeout=90, message=name
     )
     found: Object = json.loads(text)
     return found
@@ -49,7 +49,7 @@ async def test_objects_nested_as_deep_as_the_api_server_takes_end_nobody(
     for name, value in deep.items():
         kubectl("create", "--validate=false", "-n", namespace, "-f", "-", input=with_inline(name, value))
     apply(kubectl, namespace, goosejob("good"))
-    run = await eventually(lambda: last_run(get(kubectl, namespace, "good")), timeout=60)
+    run = await eventually(lambda: last_run(get(kubectl, namespace, "good")))
     assert run["outcome"] == "Succeeded"
     for name in deep:
         found = await stalled(kubectl, eventually, namespace, name)
@@ -87,12 +87,12 @@ async def test_what_an_agent_does_to_gooses_configuration_ends_with_its_run(
     attack = goosejob("attack", f"stub: shell {write}")
     attack["spec"]["recipe"]["inline"]["extensions"] = [{"type": "builtin", "name": "developer"}]
     apply(kubectl, namespace, attack)
-    run = await eventually(lambda: last_run(get(kubectl, namespace, "attack")), timeout=60)
+    run = await eventually(lambda: last_run(get(kubectl, namespace, "attack")))
     assert str(trace) in run["result"], run
     victim = goosejob("victim")
     del victim["spec"]["recipe"]["inline"]["extensions"]
     apply(kubectl, namespace, victim)
-    run = await eventually(lambda: last_run(get(kubectl, namespace, "victim")), timeout=60)
+    run = await eventually(lambda: last_run(get(kubectl, namespace, "victim")))
     assert (run["outcome"], run["message"]) == ("Succeeded", "")
     assert not trace.exists()
 
@@ -105,7 +105,7 @@ async def test_malformed_annotations_and_a_nonsensical_status_disturb_nothing(
     kopf = "kopf.zalando.org/"
     job["metadata"]["annotations"] = {f"{kopf}last-handled-configuration": "{", f"{kopf}goosejob": "["}
     apply(kubectl, namespace, job)
-    await eventually(lambda: is_true(get(kubectl, namespace, "odd"), "Ready"), timeout=30)
+    await eventually(lambda: is_true(get(kubectl, namespace, "odd"), "Ready"))
     run = {"id": "", "workflowId": "", "trigger": "Once", "startTime": "2026-01-01T00:00:00+23:59"}
     nonsense = {"nextScheduleTime": "soon", "active": [run], "scheduleId": "x", "recentRuns": []}
     claim = json.dumps({"status": nonsense})
@@ -116,7 +116,7 @@ async def test_malformed_annotations_and_a_nonsensical_status_disturb_nothing(
         ran = (status.get("lastRun") or {}).get("outcome") == "Succeeded"
         return ran and status["nextScheduleTime"][:2] == "20" and all(r["id"] for r in status["active"])
 
-    await eventually(served, timeout=60)
+    await eventually(served)
 
 
 @pytest.mark.usefixtures("operator")
@@ -177,7 +177,7 @@ def test_a_configuration_that_cannot_be_read_is_not_quoted(
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=90,
     )
     said = ended.stdout + ended.stderr
     assert ended.returncode == 1

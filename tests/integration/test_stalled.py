@@ -34,7 +34,7 @@ async def test_a_bad_object_says_what_is_wrong_and_where(
     job["spec"] = case["spec"]
     apply(kubectl, namespace, job)
     obj = await eventually(
-        lambda: (o := get(kubectl, namespace, "bad")) and condition(o, "Stalled") and o, timeout=30
+        lambda: (o := get(kubectl, namespace, "bad")) and condition(o, "Stalled") and o, timeout=90
     )
     stalled, ready = condition(obj, "Stalled"), condition(obj, "Ready")
     assert stalled is not None
@@ -49,10 +49,10 @@ async def test_a_bad_object_says_what_is_wrong_and_where(
 
 async def test_a_mended_object_recovers(kubectl: Kubectl, eventually: Eventually, namespace: str) -> None:
     apply(kubectl, namespace, goosejob("mended", schedule="61 * * * *"))
-    await eventually(lambda: condition(get(kubectl, namespace, "mended"), "Stalled"), timeout=30)
+    await eventually(lambda: condition(get(kubectl, namespace, "mended"), "Stalled"))
     apply(kubectl, namespace, goosejob("mended", schedule="@every 2s"))
     obj = await eventually(
-        lambda: (o := get(kubectl, namespace, "mended")) and is_true(o, "Ready") and o, timeout=30
+        lambda: (o := get(kubectl, namespace, "mended")) and is_true(o, "Ready") and o, timeout=90
     )
     assert condition(obj, "Stalled") is None
 
@@ -61,17 +61,17 @@ async def test_a_bad_change_lets_what_was_there_go_on(
     kubectl: Kubectl, eventually: Eventually, namespace: str
 ) -> None:
     apply(kubectl, namespace, goosejob("kept", "stub: answer good", schedule="@every 2s"))
-    await eventually(lambda: last_run(get(kubectl, namespace, "kept")), timeout=30)
+    await eventually(lambda: last_run(get(kubectl, namespace, "kept")))
     apply(kubectl, namespace, goosejob("kept", "{{ nobody }}", schedule="@every 2s"))
     stalled = await eventually(
-        lambda: (o := get(kubectl, namespace, "kept")) and condition(o, "Stalled") and o, timeout=30
+        lambda: (o := get(kubectl, namespace, "kept")) and condition(o, "Stalled") and o, timeout=90
     )
     before = stalled["status"]["counts"]["succeeded"]
     after = await eventually(
         lambda: (
             (o := get(kubectl, namespace, "kept")) and o["status"]["counts"]["succeeded"] > before + 1 and o
         ),
-        timeout=30,
+        timeout=90,
     )
     assert after["status"]["lastRun"]["result"] == "good"
     assert condition(after, "Stalled") is not None
@@ -83,11 +83,11 @@ async def test_bad_objects_do_not_disturb_a_good_one(
 ) -> None:
     bad = [goosejob(f"bad-{n}", "{% for i in range(99999999) %}x{% endfor %}") for n in range(8)]
     apply(kubectl, namespace, *bad, goosejob("good"))
-    run = await eventually(lambda: last_run(get(kubectl, namespace, "good")), timeout=60)
+    run = await eventually(lambda: last_run(get(kubectl, namespace, "good")))
     assert run["outcome"] == "Succeeded"
     for job in bad:
         name = job["metadata"]["name"]
-        await eventually(lambda name=name: condition(get(kubectl, namespace, name), "Stalled"), timeout=60)
+        await eventually(lambda name=name: condition(get(kubectl, namespace, name), "Stalled"))
 
 
 async def test_a_pool_that_does_not_serve_the_namespace_is_told_before_the_first_run(
@@ -95,11 +95,11 @@ async def test_a_pool_that_does_not_serve_the_namespace_is_told_before_the_first
 ) -> None:
     other = start_worker(pool=pool, GOOSEJOBS_NAMESPACES="elsewhere")
     apply(kubectl, namespace, goosejob("stranger", execution={"pool": pool}))
-    stalled = await eventually(lambda: condition(get(kubectl, namespace, "stranger"), "Stalled"), timeout=30)
+    stalled = await eventually(lambda: condition(get(kubectl, namespace, "stranger"), "Stalled"))
     assert stalled["reason"] == "PoolRefused"
     message = f"spec.execution.pool: pool {pool} does not serve namespace {namespace}, only elsewhere: "
     assert stalled["message"].startswith(message)
     other.stop()
     start_worker(pool=pool, GOOSEJOBS_NAMESPACES=f"elsewhere,{namespace}")
-    run = await eventually(lambda: last_run(get(kubectl, namespace, "stranger")), timeout=60)
+    run = await eventually(lambda: last_run(get(kubectl, namespace, "stranger")))
     assert run["outcome"] == "Succeeded"

@@ -65,7 +65,7 @@ async def test_a_key_that_administers_nothing_is_enough_once_the_search_attribut
         by_hand = (
             f"search-attribute create --namespace {TEMPORAL_NAMESPACE} --name GooseJobUid --type Keyword"
         )
-        await eventually(lambda: by_hand in unready(rig, "often"), timeout=30)
+        await eventually(lambda: by_hand in unready(rig, "often"))
         await register(temporal)
         assert (await ended(rig.kubectl, eventually, NAMESPACE, "often"))["outcome"] == "Succeeded"
         rig.kubectl("delete", "-n", NAMESPACE, "gj", "often")
@@ -91,9 +91,9 @@ async def test_a_key_that_is_no_good_is_said_by_both_sides(
         rig.start_worker(pool=pool, wait=False, **env) as worker,
     ):
         apply(rig.kubectl, NAMESPACE, goosejob(name, schedule="0 8 * * *", execution={"pool": pool}))
-        await eventually(lambda: not worker.alive, timeout=30)
+        await eventually(lambda: not worker.alive)
         assert "Request unauthorized" in worker.log.splitlines()[-1]
-        await eventually(lambda: "Request unauthorized" in unready(rig, name), timeout=30)
+        await eventually(lambda: "Request unauthorized" in unready(rig, name))
         assert operator.alive
         for handle in (operator, worker):
             assert key not in handle.log

@@ -133,7 +133,7 @@ async def test_what_is_wrong_is_said_by_both_sides_and_on_the_object(
         rig.start_worker(pool=pool, wait=False, **env) as worker,
     ):
         apply(rig.kubectl, NAMESPACE, goosejob(name, schedule="0 8 * * *", execution={"pool": pool}))
-        await eventually(lambda: says in healthz(worker), timeout=30)
+        await eventually(lambda: says in healthz(worker))
 
         def unready() -> str:
             said = condition(get(rig.kubectl, NAMESPACE, name), "Ready")
@@ -141,7 +141,7 @@ async def test_what_is_wrong_is_said_by_both_sides_and_on_the_object(
             assert (said["status"], said["reason"]) == ("False", "TemporalUnavailable")
             return str(said["message"])
 
-        await eventually(lambda: says in unready(), timeout=30)
+        await eventually(lambda: says in unready())
         assert operator.alive
         assert worker.alive
         for line in ("Traceback", "kind:", *secrets(ours, strangers)):
@@ -153,7 +153,7 @@ async def test_what_is_wrong_is_said_by_both_sides_and_on_the_object(
 async def test_tls_where_there_is_none_is_said_so(rig: Rig, eventually: Eventually, pool: str) -> None:
     with rig.start_worker(pool=pool, wait=False, TEMPORAL_TLS="true") as worker:
         await eventually(
-            lambda: "it does not speak TLS: set TEMPORAL_TLS=false" in healthz(worker), timeout=30
+            lambda: "it does not speak TLS: set TEMPORAL_TLS=false" in healthz(worker), timeout=90
         )
 
 

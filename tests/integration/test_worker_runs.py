@@ -105,7 +105,7 @@ async def test_nothing_of_the_recipe_stands_on_a_command_line(
 ) -> None:
     worker = start_worker(pool=pool, OPENAI_API_KEY="sk-very-secret-key", GOOSEJOBS_KILL_GRACE_SECONDS="0")
     apply(kubectl, namespace, ledger.goosejob("args", pool))
-    await eventually(ledger.hanging, timeout=30)
+    await eventually(ledger.hanging)
     (supervisor,) = [pid for pid in children(worker.pid) if "supervisor.py" in command_line(pid)]
     (goose,) = [pid for pid in children(supervisor) if "goose" in command_line(pid)]
     shown = command_line(supervisor) + command_line(goose)
@@ -145,7 +145,7 @@ async def test_a_pool_refuses_a_namespace_that_it_does_not_serve(
     kubectl: Kubectl, eventually: Eventually, namespace: str, start_worker: Start, pool: str
 ) -> None:
     apply(kubectl, namespace, goosejob("refused", execution={"pool": pool}))
-    await eventually(lambda: is_true(get(kubectl, namespace, "refused"), "Ready"), timeout=30)
+    await eventually(lambda: is_true(get(kubectl, namespace, "refused"), "Ready"))
     start_worker(pool=pool, GOOSEJOBS_NAMESPACES="elsewhere")  # too late for the operator to know
     run = await ended(kubectl, eventually, namespace, "refused")
     assert (run["outcome"], run["reason"], run["attempt"]) == ("Failed", "PoolRefused", 1)
@@ -178,7 +178,7 @@ async def test_a_worker_runs_no_more_gooses_at_once_than_it_is_told(
         seen.add(metric(worker, "goosejobs_worker_attempts_running"))
         return all(last_run(get(kubectl, namespace, job["metadata"]["name"])) for job in jobs)
 
-    await eventually(all_ended, timeout=60)
+    await eventually(all_ended)
     assert max(seen) == 1
     assert metric(worker, 'goosejobs_worker_attempts_total{outcome="Succeeded",reason="Completed"}') == 3
 

@@ -115,7 +115,7 @@ async def test_without_temporal_it_waits_says_for_what_and_can_be_stopped(
 ) -> None:
     address = free_address()
     worker = start_worker(wait=False, TEMPORAL_ADDRESS=address)
-    await eventually(lambda: health(worker.address)[1].startswith("waiting: "), timeout=30)
+    await eventually(lambda: health(worker.address)[1].startswith("waiting: "))
     status, state = health(worker.address)
     assert status == 503
     assert address in state

@@ -57,5 +57,5 @@ def last_run(obj: Object) -> Object | None:
 
 async def ended(kubectl: Kubectl, eventually: Eventually, namespace: str, name: str) -> Object:
     """Wait for the newest run's record."""
-    run: Object = await eventually(lambda: last_run(get(kubectl, namespace, name)), timeout=60)
+    run: Object = await eventually(lambda: last_run(get(kubectl, namespace, name)))
     return run

@@ -81,7 +81,7 @@ class Postgres:
         part = Part(name="postgres", argv=argv, env=self._environment, cwd=self._home)
         self._handle = Handle("postgres", converge.start(part, ground), "", ground.log("postgres"))
         rigs.live.append(self._handle)
-        await waiting.eventually(self._answers, timeout=30, message="PostgreSQL is not well")
+        await waiting.eventually(self._answers, timeout=90, message="PostgreSQL is not well")
         return self._handle
 
     def kill9(self) -> None:

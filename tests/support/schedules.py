@@ -30,7 +30,7 @@ async def schedule(client: Client, id_: str) -> Schedule | None:
         found = await client.workflow_service.describe_schedule(
             DescribeScheduleRequest(namespace=client.namespace, schedule_id=id_),
             retry=True,  # a server that is busy says so
-            timeout=timedelta(seconds=5),
+            timeout=timedelta(seconds=60),
         )
     except RPCError as error:
         if error.status == RPCStatusCode.NOT_FOUND:

@@ -14,7 +14,7 @@ _NOT_YET = (AssertionError, LookupError, TypeError, subprocess.CalledProcessErro
 
 async def eventually(
     predicate: Callable[[], T | Awaitable[T]],
-    timeout: float = 20.0,  # noqa: ASYNC109 -- cancelling would lose what was seen last
+    timeout: float = 90.0,  # noqa: ASYNC109 -- cancelling would lose what was seen last
     message: str = "",
 ) -> T:
     """Call a predicate until what it returns is true, and return that.
@@ -22,7 +22,7 @@ async def eventually(
     Args:
         predicate: May be async. What it raises when a field or an object is not there yet, or when kubectl
             fails, counts as not true yet.
-        timeout: Seconds to try.
+        timeout: Seconds to try. Plenty by default: a machine may be slow, and what comes true costs no wait.
         message: Begins the error's text.
 
     Raises:
