@@ -12,7 +12,8 @@ from collections.abc import Callable
 from goosejobs.clients.errors import ClientError
 from goosejobs.model.pool import Offer
 from goosejobs_operator import metrics
-from goosejobs_operator.temporal import Temporal, TemporalUnavailable
+from goosejobs_operator.caller import TemporalUnavailable
+from goosejobs_operator.pools import Pools
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +35,8 @@ class Backend:
         down: Why Temporal cannot be used, a sentence; empty while it can.
     """
 
-    def __init__(self, temporal: Temporal, on_change: OnChange) -> None:
-        self._temporal = temporal
+    def __init__(self, pools: Pools, on_change: OnChange) -> None:
+        self._server = pools
         self._on_change = on_change
         self._silent_since: float | None = None
         self._prepared = False
@@ -70,9 +71,9 @@ class Backend:
     async def look(self) -> None:
         """One round."""
         try:
-            await self._temporal.probe()
+            await self._server.probe()
             if not self._prepared:
-                await self._temporal.prepare()
+                await self._server.prepare()
                 self._prepared = True
         except ClientError as error:
             self._failed(error)
@@ -108,7 +109,7 @@ class Backend:
 
     async def _ask(self, pool: str) -> Offers | None:
         try:
-            return await self._temporal.offers(pool)
+            return await self._server.offers(pool)
         except ClientError as error:
             log.debug("pool %s: %s", pool, error)
             return None

@@ -15,11 +15,12 @@ from goosejobs.model.status import ActiveRun, Answer, GooseJobStatus
 from goosejobs_operator import desired, failures
 from goosejobs_operator.annotations import new_kill
 from goosejobs_operator.backend import Backend, Offers
+from goosejobs_operator.caller import TemporalUnavailable
 from goosejobs_operator.desired import Refused
 from goosejobs_operator.known import has_finalizer
 from goosejobs_operator.recipes import Recipes, WaitingForWorker
 from goosejobs_operator.schedule import Described, WantedSchedule, is_spent, paused, paused_by_failures
-from goosejobs_operator.temporal import RunState, Temporal, TemporalUnavailable
+from goosejobs_operator.temporal import RunState, Temporal
 
 log = logging.getLogger(__name__)
 

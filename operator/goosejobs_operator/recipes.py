@@ -14,7 +14,7 @@ from goosejobs.model.spec import ConfigMapKeyRef, GooseJobSpec
 from goosejobs.recipe import RecipeError
 from goosejobs_operator.desired import Refused, refusal
 from goosejobs_operator.kube import OperatorKube
-from goosejobs_operator.temporal import Temporal, UnreadableRecipe
+from goosejobs_operator.pools import Pools, UnreadableRecipe
 
 _REMEMBERED: Final = 1000
 """Refusals kept, a few hundred bytes each."""
@@ -29,13 +29,13 @@ class Recipes:
 
     Args:
         kube: For recipes in ConfigMaps.
-        temporal: For recipes in a pool's folder, which its workers read.
+        pools: For recipes in a pool's folder, which its workers read.
         renderer: To check them, out of reach.
     """
 
-    def __init__(self, kube: OperatorKube, temporal: Temporal, renderer: Renderer) -> None:
+    def __init__(self, kube: OperatorKube, pools: Pools, renderer: Renderer) -> None:
         self._kube = kube
-        self._temporal = temporal
+        self._workers = pools
         self._renderer = renderer
         self._refusals: OrderedDict[bytes, Refused] = OrderedDict()
 
@@ -114,7 +114,7 @@ class Recipes:
         if workers is False:
             raise WaitingForWorker(f"A worker of pool {pool} has to read {path}, and the pool has none.")
         try:
-            found = await self._temporal.read_recipe(ref, pool, path)
+            found = await self._workers.read_recipe(ref, pool, path)
         except UnreadableRecipe as error:
             raise refusal(StalledReason.RECIPE_NOT_FOUND, "spec.recipe.path", str(error)) from error
         except TimeoutError:

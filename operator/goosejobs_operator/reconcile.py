@@ -14,13 +14,13 @@ from goosejobs.model import names
 from goosejobs.model.reasons import ReadyReason, StalledReason
 from goosejobs_operator import metrics, requests, status
 from goosejobs_operator.backend import Backend
+from goosejobs_operator.caller import TemporalUnavailable
 from goosejobs_operator.execute import Executor
 from goosejobs_operator.known import Known, has_finalizer, mark_of
 from goosejobs_operator.kube import OperatorKube
 from goosejobs_operator.observe import Observation, Observer, ref_of
 from goosejobs_operator.plan import LookAgain, RemoveFinalizer, Step, TriggerRun, plan
 from goosejobs_operator.queue import Key
-from goosejobs_operator.temporal import TemporalUnavailable
 
 log = logging.getLogger(__name__)
 

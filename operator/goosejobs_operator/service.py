@@ -22,6 +22,7 @@ from goosejobs_operator.known import Known, key_of, mark_of
 from goosejobs_operator.kube import OperatorKube
 from goosejobs_operator.lease import Lease
 from goosejobs_operator.observe import Observer
+from goosejobs_operator.pools import Pools
 from goosejobs_operator.queue import WorkQueue
 from goosejobs_operator.recipes import Recipes
 from goosejobs_operator.reconcile import Reconciler, until_due
@@ -42,7 +43,7 @@ class Service:
     """
 
     def __init__(
-        self, settings: OperatorSettings, kube: OperatorKube, temporal: Temporal, pulse: Pulse
+        self, settings: OperatorSettings, kube: OperatorKube, temporal: Temporal, pools: Pools, pulse: Pulse
     ) -> None:
         self._pulse = pulse
         self._known = Known()
@@ -50,10 +51,10 @@ class Service:
         self._lease = Lease(
             kube, settings.lease_namespace, settings.lease_name, settings.identity, settings.lease_seconds
         )
-        self._backend = Backend(temporal, self._on_change)
+        self._backend = Backend(pools, self._on_change)
         observer = Observer(
             temporal,
-            Recipes(kube, temporal, self._renderer),
+            Recipes(kube, pools, self._renderer),
             self._backend,
             timedelta(seconds=settings.deletion_timeout_seconds),
         )
@@ -166,10 +167,11 @@ class Operator:
             client = await temporal_client.connect(
                 settings.keyring, Runtime(telemetry=TelemetryConfig(logging=None)), lazy=True
             )
-            temporal = Temporal(client, settings.cluster or await _cluster_id(kube))
+            cluster = settings.cluster or await _cluster_id(kube)
+            temporal, pools = Temporal(client, cluster), Pools(client, cluster)
             gc.collect()
             gc.freeze()  # half a million objects of imported code need not be gone through again and again
-            service = Service(settings, kube, temporal, pulse)
+            service = Service(settings, kube, temporal, pools, pulse)
             await service.begin()
         except BaseException:
             await server.close()

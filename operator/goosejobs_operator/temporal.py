@@ -1,58 +1,32 @@
-"""The calls that the operator makes to Temporal; nothing else of the operator speaks to it.
+"""The operator's calls to Temporal about schedules and runs; `pools` has those about server and workers."""
 
-Every error comes out as one of `goosejobs.clients.errors`, Unavailable ones as `TemporalUnavailable`.
-"""
-
-import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Final
+from datetime import datetime
 
-from temporalio.api.common.v1 import Memo, Payload, SearchAttributes
-from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.common.v1 import Memo, SearchAttributes
 from temporalio.api.schedule.v1 import Schedule, SchedulePatch, TriggerImmediatelyRequest
-from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import (
     CreateScheduleRequest,
     DeleteScheduleRequest,
     DescribeScheduleRequest,
-    DescribeTaskQueueRequest,
     PatchScheduleRequest,
     UpdateScheduleRequest,
 )
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
-from temporalio.common import (
-    SearchAttributePair,
-    TypedSearchAttributes,
-    WorkflowIDConflictPolicy,
-    WorkflowIDReusePolicy,
-)
-from temporalio.converter import PayloadConverter, encode_search_attributes
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.client import WorkflowExecutionStatus
+from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDReusePolicy
+from temporalio.converter import encode_search_attributes
+from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from goosejobs.clients import temporal as shared
 from goosejobs.clients.codec import Codec, MissingKey
-from goosejobs.clients.connection import explained
-from goosejobs.clients.errors import ClientError, Conflict, NotFound, Unavailable
+from goosejobs.clients.errors import Conflict, NotFound
 from goosejobs.model import names
-from goosejobs.model.pool import Offer
-from goosejobs.model.run import GooseJobRef, RecipeFile, RunRequest
-from goosejobs_operator import metrics, schedule
+from goosejobs.model.run import GooseJobRef, RunRequest
+from goosejobs_operator import schedule
+from goosejobs_operator.caller import TIMEOUT, Caller, TemporalUnavailable
 from goosejobs_operator.schedule import Described, WantedSchedule
-
-_TIMEOUT = timedelta(seconds=10)
-_PROBE_TIMEOUT = timedelta(seconds=3)
-_READ_RECIPE_TIMEOUT = timedelta(seconds=20)
-_CLUSTER = "goosejobs-cluster"
-_POLL_AGE: Final = timedelta(seconds=90)
-"""A worker polls at least once a minute; one that has not for this long is gone."""
-
-
-class TemporalUnavailable(Unavailable):
-    """Temporal does not answer now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,36 +54,8 @@ class Found:
     uid: str
 
 
-class UnreadableRecipe(ClientError):
-    """A worker looked at `spec.recipe.path` and cannot read it; str() says why."""
-
-
-class Temporal:
-    """One Temporal namespace.
-
-    Args:
-        client: Connected, or connecting at its first call.
-        cluster: Tells Kubernetes clusters that share the Temporal namespace apart.
-    """
-
-    def __init__(self, client: Client, cluster: str) -> None:
-        self._client = client
-        self._cluster = cluster
-
-    @contextmanager
-    def _call(self, name: str, subject: str = "") -> Iterator[None]:
-        what, tls = f"{name} {subject}".strip(), self._client.service_client.config.tls
-        try:
-            with (
-                metrics.timed(metrics.TEMPORAL_SECONDS.labels(name.replace(" ", "_"))),
-                shared.translated(what, tls),
-            ):
-                yield
-        except Unavailable as error:
-            raise TemporalUnavailable(str(error), error.retry_after) from error
-        except RuntimeError as error:
-            # The SDK's way to say that a client which connects late could not.
-            raise TemporalUnavailable(f"Temporal: cannot {what}: {explained(str(error), tls)}") from error
+class Temporal(Caller):
+    """The schedules and runs of one Temporal namespace."""
 
     # schedules
 
@@ -120,7 +66,7 @@ class Temporal:
         try:
             with self._call("describe schedule", id_):
                 found = await self._client.workflow_service.describe_schedule(
-                    request, retry=True, timeout=_TIMEOUT
+                    request, retry=True, timeout=TIMEOUT
                 )
         except NotFound:
             return None
@@ -200,7 +146,7 @@ class Temporal:
             search_attributes=self._attributes(wanted.request.goosejob),
         )
         with self._call("create schedule", wanted.id):
-            await self._client.workflow_service.create_schedule(request, retry=True, timeout=_TIMEOUT)
+            await self._client.workflow_service.create_schedule(request, retry=True, timeout=TIMEOUT)
 
     async def update(self, id_: str, to: Schedule, token: bytes) -> None:
         """Replace the schedule in one step.
@@ -219,7 +165,7 @@ class Temporal:
         )
         try:
             with self._call("update schedule", id_):
-                await self._client.workflow_service.update_schedule(request, retry=True, timeout=_TIMEOUT)
+                await self._client.workflow_service.update_schedule(request, retry=True, timeout=TIMEOUT)
         except NotFound as error:
             raise Conflict(str(error)) from error
 
@@ -230,7 +176,7 @@ class Temporal:
         )
         try:
             with self._call("delete schedule", id_):
-                await self._client.workflow_service.delete_schedule(request, retry=True, timeout=_TIMEOUT)
+                await self._client.workflow_service.delete_schedule(request, retry=True, timeout=TIMEOUT)
         except NotFound:
             return
 
@@ -256,7 +202,7 @@ class Temporal:
         )
         try:
             with self._call("trigger schedule", id_):
-                await self._client.workflow_service.patch_schedule(request, retry=True, timeout=_TIMEOUT)
+                await self._client.workflow_service.patch_schedule(request, retry=True, timeout=TIMEOUT)
         except NotFound as error:
             raise Conflict(str(error)) from error
 
@@ -264,7 +210,7 @@ class Temporal:
         """All schedules of GooseJobs of this cluster."""
         with self._call("list schedules"):
             query = f"{names.UID_ATTRIBUTE} IS NOT NULL"
-            async for each in await self._client.list_schedules(query=query, rpc_timeout=_TIMEOUT):
+            async for each in await self._client.list_schedules(query=query, rpc_timeout=TIMEOUT):
                 if self._ours(each.raw_entry.memo):
                     yield Found(each.id, str(each.typed_search_attributes.get(shared.UID_KEY)))
 
@@ -284,7 +230,7 @@ class Temporal:
                     id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                     memo=self._memo(),
                     search_attributes=self._typed(ref),
-                    rpc_timeout=_TIMEOUT,
+                    rpc_timeout=TIMEOUT,
                 )
         except WorkflowAlreadyStartedError:
             return
@@ -293,7 +239,7 @@ class Temporal:
         """A run's workflow; None when Temporal does not know it (any more)."""
         try:
             with self._call("describe workflow", workflow_id):
-                found = await self._client.get_workflow_handle(workflow_id).describe(rpc_timeout=_TIMEOUT)
+                found = await self._client.get_workflow_handle(workflow_id).describe(rpc_timeout=TIMEOUT)
         except NotFound:
             return None
         cut_short = {WorkflowExecutionStatus.TERMINATED, WorkflowExecutionStatus.TIMED_OUT}
@@ -312,7 +258,7 @@ class Temporal:
         whose = f"{names.UID_ATTRIBUTE} IS NOT NULL" if uid is None else f"{names.UID_ATTRIBUTE} = '{uid}'"
         with self._call("list workflows"):
             query = f"{whose} AND ExecutionStatus = 'Running'"
-            async for each in self._client.list_workflows(query, rpc_timeout=_TIMEOUT):
+            async for each in self._client.list_workflows(query, rpc_timeout=TIMEOUT):
                 if self._ours(each.raw_info.memo):
                     yield Found(each.id, str(each.typed_search_attributes.get(shared.UID_KEY)))
 
@@ -320,7 +266,7 @@ class Temporal:
         """Ask a run to end; one that has ended is as good."""
         try:
             with self._call("cancel workflow", workflow_id):
-                await self._client.get_workflow_handle(workflow_id).cancel(rpc_timeout=_TIMEOUT)
+                await self._client.get_workflow_handle(workflow_id).cancel(rpc_timeout=TIMEOUT)
         except NotFound:
             return
 
@@ -328,82 +274,9 @@ class Temporal:
         """End a run's workflow without its help; one that has ended is as good."""
         try:
             with self._call("terminate workflow", workflow_id):
-                await self._client.get_workflow_handle(workflow_id).terminate(
-                    reason=why, rpc_timeout=_TIMEOUT
-                )
+                await self._client.get_workflow_handle(workflow_id).terminate(reason=why, rpc_timeout=TIMEOUT)
         except NotFound:
             return
-
-    # pools
-
-    async def offers(self, pool: str) -> frozenset[Offer | None]:
-        """What the workers that polled the pool's task queue lately take; None: one that does not say."""
-        request = DescribeTaskQueueRequest(
-            namespace=self._client.namespace,
-            task_queue=TaskQueue(name=names.task_queue(pool)),
-            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-        )
-        with self._call("describe task queue", names.task_queue(pool)):
-            found = await self._client.workflow_service.describe_task_queue(
-                request, retry=False, timeout=_PROBE_TIMEOUT
-            )
-        oldest = datetime.now(UTC) - _POLL_AGE
-        return frozenset(
-            Offer.of(poller.identity)
-            for poller in found.pollers
-            if poller.last_access_time.ToDatetime(UTC) > oldest
-        )
-
-    async def read_recipe(self, ref: GooseJobRef, pool: str, path: str) -> RecipeFile:
-        """Let a worker of the pool read a file in its recipe folder.
-
-        Raises:
-            UnreadableRecipe: A worker cannot read it.
-            TimeoutError: No worker answered in time.
-        """
-        id_ = names.read_recipe_workflow_id(ref.namespace, ref.name, ref.uid)
-        try:
-            with self._call("read recipe", path):
-                found: RecipeFile = await self._client.execute_workflow(
-                    names.READ_RECIPE_WORKFLOW_TYPE,
-                    args=[path, ref.namespace],
-                    id=id_,
-                    task_queue=names.task_queue(pool),
-                    result_type=RecipeFile,
-                    execution_timeout=_READ_RECIPE_TIMEOUT,
-                    id_conflict_policy=WorkflowIDConflictPolicy.TERMINATE_EXISTING,
-                    memo=self._memo(),
-                    rpc_timeout=_TIMEOUT,
-                )
-        except WorkflowFailureError as error:
-            if isinstance(error.cause, ApplicationError):
-                raise UnreadableRecipe(error.cause.message) from error
-            raise TimeoutError from error
-        else:
-            return found
-
-    # the server as a whole
-
-    async def probe(self) -> None:
-        """Find out whether Temporal answers and is set up.
-
-        Raises:
-            ClientError: Why not.
-        """
-        with self._call("check health"):
-            async with asyncio.timeout(2 * _PROBE_TIMEOUT.total_seconds()):  # connecting may take any time
-                healthy = await self._client.service_client.check_health(timeout=_PROBE_TIMEOUT)
-        if not healthy:
-            raise TemporalUnavailable("Temporal: it answers, and says that it does not serve")
-
-    async def prepare(self) -> None:
-        """Register our search attribute if it is missing.
-
-        Raises:
-            ClientError: Why not; the message says what to do.
-        """
-        with self._call("prepare search attributes"):
-            await shared.ensure_search_attribute(self._client)
 
     def _attributes(self, ref: GooseJobRef) -> SearchAttributes:
         encoded = SearchAttributes()
@@ -412,10 +285,3 @@ class Temporal:
 
     def _typed(self, ref: GooseJobRef) -> TypedSearchAttributes:
         return TypedSearchAttributes([SearchAttributePair(shared.UID_KEY, ref.uid)])
-
-    def _memo(self) -> dict[str, Payload]:
-        """Whose it is. Not encrypted, so that it is the same each time and needs no key to be read."""
-        return {_CLUSTER: PayloadConverter.default.to_payload(self._cluster)}
-
-    def _ours(self, memo: Memo) -> bool:
-        return bool(self._cluster) and memo.fields.get(_CLUSTER) == self._memo()[_CLUSTER]

@@ -13,8 +13,8 @@ from goosejobs.model.run import GooseJobRef
 from goosejobs.model.spec import GooseJobSpec
 from goosejobs_operator.desired import Refused
 from goosejobs_operator.kube import OperatorKube
+from goosejobs_operator.pools import Pools
 from goosejobs_operator.recipes import Recipes
-from goosejobs_operator.temporal import Temporal
 
 REF = GooseJobRef(namespace="team-a", name="x", uid="1")
 
@@ -45,7 +45,7 @@ async def recipes(renderer: Renderer) -> AsyncIterator[Recipes]:
     """Kubernetes and Temporal are not asked: these recipes stand in the object."""
     nowhere = Configuration(host="http://127.0.0.1:1")
     async with OperatorKube(ApiClient(configuration=nowhere), 1.0) as kube:
-        yield Recipes(kube, Temporal(await Client.connect("127.0.0.1:1", lazy=True), "test"), renderer)
+        yield Recipes(kube, Pools(await Client.connect("127.0.0.1:1", lazy=True), "test"), renderer)
 
 
 async def refusal(recipes: Recipes, asked: GooseJobSpec) -> str:
