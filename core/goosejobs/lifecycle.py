@@ -95,10 +95,12 @@ def next_schedule_time(obj: GooseJobObject, status: GooseJobStatus, now: datetim
 
     Args:
         obj: The GooseJob.
-        status: The status about to be written: while it says Suspended or Completed, nothing is due.
+        status: The status about to be written: while it says Suspended or Completed, nothing is due. With
+            `spec.scheduleFrom` it holds the expression, too, for only the operator reads recipes.
         now: The time.
     """
     spec = read_spec(obj)
+    spec = spec and spec.scheduled(status.display_schedule)
     if spec is None or spec.suspend or not spec.cron_expressions or obj["metadata"].get("deletionTimestamp"):
         return ""
     if is_true(status, "Suspended") or _is_completed(status):

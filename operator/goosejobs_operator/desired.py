@@ -49,8 +49,11 @@ def read(obj: Object) -> GooseJobSpec:
         found = error.errors(include_input=False, include_url=False)
         message = "; ".join(f"{_path(problem['loc'])}: {problem['msg']}" for problem in found)
         raise Refused(StalledReason.INVALID_SPEC, message) from error
-    if sum((spec.schedule is not None, spec.schedules is not None, bool(spec.run_once))) != 1:
-        message = "give exactly one of spec.schedule, spec.schedules and spec.runOnce: true"
+    when = (spec.schedule, spec.schedules, spec.schedule_from, spec.run_once or None)
+    if sum(each is not None for each in when) != 1:
+        message = (
+            "give exactly one of spec.schedule, spec.schedules, spec.scheduleFrom and spec.runOnce: true"
+        )
         raise refusal(StalledReason.INVALID_SPEC, "spec", message)
     recipe = spec.recipe
     sources = (recipe.inline, recipe.text, recipe.config_map_key_ref, recipe.path)
@@ -63,8 +66,12 @@ def read(obj: Object) -> GooseJobSpec:
     return spec
 
 
-def times(spec: GooseJobSpec) -> ScheduleSpec:
+def times(spec: GooseJobSpec, written: str = "spec.schedule") -> ScheduleSpec:
     """When its runs are due.
+
+    Args:
+        spec: With `scheduleFrom`, the expression has been filled in.
+        written: Where a single expression stands.
 
     Raises:
         Refused: An expression or the zone cannot be served.
@@ -76,7 +83,7 @@ def times(spec: GooseJobSpec) -> ScheduleSpec:
     except cron.CronError as error:
         never = isinstance(error, cron.NeverFires)
         reason = StalledReason.NEVER_FIRES if never else StalledReason.INVALID_SCHEDULE
-        path = "spec.schedule" if spec.schedule is not None else f"spec.schedules[{error.index}]"
+        path = written if spec.schedule is not None else f"spec.schedules[{error.index}]"
         raise refusal(reason, path, error.message) from error
     wanted.jitter = timedelta(seconds=spec.jitter_seconds) if spec.jitter_seconds else None
     return wanted

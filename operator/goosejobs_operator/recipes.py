@@ -10,7 +10,7 @@ from goosejobs.clients.renderer import Renderer
 from goosejobs.model.names import RECIPE_LABEL
 from goosejobs.model.reasons import StalledReason
 from goosejobs.model.run import GooseJobRef, RecipeSnapshot
-from goosejobs.model.spec import ConfigMapKeyRef, GooseJobSpec
+from goosejobs.model.spec import ConfigMapKeyRef, GooseJobSpec, ScheduleSource
 from goosejobs.recipe import RecipeError
 from goosejobs_operator.desired import Refused, refusal
 from goosejobs_operator.kube import OperatorKube
@@ -63,9 +63,10 @@ class Recipes:
         if spec.recipe.path is not None and applied is not None:
             return applied
         found = await self._read(ref, spec, workers)
-        if found != applied:
-            await self._check(found, spec)
-        return found
+        if applied is not None and found == applied.model_copy(update={"schedule": None}):
+            return applied
+        schedule = await self._check(found, spec)
+        return found.model_copy(update={"schedule": schedule or None})
 
     async def _read(self, ref: GooseJobRef, spec: GooseJobSpec, workers: bool | None) -> RecipeSnapshot:
         recipe = spec.recipe
@@ -121,18 +122,21 @@ class Recipes:
             raise WaitingForWorker(f"No worker of pool {pool} has read {path} in time.") from None
         return _snapshot(found.text, "spec.recipe.path", found.base_dir)
 
-    async def _check(self, recipe: RecipeSnapshot, spec: GooseJobSpec) -> None:
-        """Check it, unless the same was refused before.
+    async def _check(self, recipe: RecipeSnapshot, spec: GooseJobSpec) -> str:
+        """Check it, unless the same was refused before; returns its own schedule, if the spec asks for that.
 
         All share one renderer: a template bomb would else take its seconds of everybody's at each resync.
         """
         values = {parameter.name: parameter.value for parameter in spec.parameters}
-        key = _identity(recipe, values)
+        scheduled = spec.schedule_from is ScheduleSource.RECIPE
+        key = _identity(recipe, values, scheduled=scheduled)
         if (known := self._refusals.get(key)) is not None:
             self._refusals.move_to_end(key)
             raise Refused(known.reason, known.message)
         try:
-            await self._renderer.check(recipe.text, values, base_dir=recipe.base_dir)
+            return await self._renderer.check(
+                recipe.text, values, base_dir=recipe.base_dir, scheduled=scheduled
+            )
         except RecipeError as error:
             refused = Refused(error.reason, error.describe(recipe.source))
             self._refusals[key] = refused
@@ -141,9 +145,9 @@ class Recipes:
             raise Refused(refused.reason, refused.message) from error
 
 
-def _identity(recipe: RecipeSnapshot, values: dict[str, str]) -> bytes:
+def _identity(recipe: RecipeSnapshot, values: dict[str, str], *, scheduled: bool) -> bytes:
     """What a check's answer depends on."""
-    parts = [recipe.digest, recipe.source, recipe.base_dir, sorted(values.items())]
+    parts = [recipe.digest, recipe.source, recipe.base_dir, sorted(values.items()), scheduled]
     return hashlib.sha256(json.dumps(parts).encode()).digest()
 
 

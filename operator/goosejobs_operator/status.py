@@ -175,7 +175,7 @@ def _workers(seen: Observation) -> Said:
 def _note_facts(status: GooseJobStatus, seen: Observation) -> None:
     status.observed_generation = seen.generation
     if seen.spec:
-        status.display_schedule = _display(seen.spec)
+        status.display_schedule = _display(seen, seen.spec)
         missing = seen.schedule is None and (seen.refused or seen.waiting or seen.over)
         status.schedule_id = None if missing else _temporal_id(seen, seen.spec)
     applied = seen.schedule.request if seen.schedule else None
@@ -188,8 +188,13 @@ def _note_facts(status: GooseJobStatus, seen: Observation) -> None:
         counts.missed = max(counts.missed, seen.schedule.missed)
 
 
-def _display(spec: GooseJobSpec) -> str:
-    return "once" if spec.run_once else "; ".join(spec.cron_expressions)[:_MAX_DISPLAY]
+def _display(seen: Observation, spec: GooseJobSpec) -> str | None:
+    """With `spec.scheduleFrom`, what was found there, or what goes on although that is no good now."""
+    if spec.run_once:
+        return "once"
+    applied = seen.schedule.request if seen.schedule else None
+    found = spec.scheduled(applied.recipe.schedule if applied else None).cron_expressions
+    return "; ".join(spec.cron_expressions or found)[:_MAX_DISPLAY] or None
 
 
 def _temporal_id(seen: Observation, spec: GooseJobSpec) -> str:

@@ -17,7 +17,7 @@ def recipe(prompt: str, **more: Any) -> Object:
 
 def goosejob(name: str, prompt: str = "stub: answer hello", **spec: Any) -> Object:
     """A GooseJob with an inline recipe; `runOnce` unless the spec says when."""
-    when = {} if {"schedule", "schedules", "runOnce"} & set(spec) else {"runOnce": True}
+    when = {} if {"schedule", "schedules", "scheduleFrom", "runOnce"} & set(spec) else {"runOnce": True}
     return {
         "apiVersion": "goosejobs.dev/v1alpha1",
         "kind": "GooseJob",

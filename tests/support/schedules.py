@@ -57,3 +57,8 @@ async def open_runs(client: Client, prefix: str = "goosejob/") -> set[str]:
     """All runs that have not ended, by Temporal's index, which lags a little."""
     query = f"{names.UID_ATTRIBUTE} IS NOT NULL AND ExecutionStatus = 'Running'"
     return {each.id async for each in client.list_workflows(query) if each.id.startswith(prefix)}
+
+
+async def pause(client: Client, id_: str, note: str) -> None:
+    """Pause a schedule in Temporal, as a person would."""
+    await client.get_schedule_handle(id_).pause(note=note)

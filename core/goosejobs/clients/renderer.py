@@ -72,26 +72,45 @@ class Renderer:
                 "base_dir": base_dir,
                 "files_root": files_root,
                 "check": False,
+                "scheduled": False,
             }
         )
         return PreparedRecipe(**answer)
 
-    async def check(self, text: str, parameters: Mapping[str, str], *, base_dir: str | None = None) -> None:
+    async def check(
+        self,
+        text: str,
+        parameters: Mapping[str, str],
+        *,
+        base_dir: str | None = None,
+        scheduled: bool = False,
+    ) -> str:
         """Do all that prepare() does but reading files. For the operator, which cannot see a pool's folder.
+
+        Args:
+            text: As for prepare().
+            parameters: As for prepare().
+            base_dir: As for prepare().
+            scheduled: The recipe's own `schedule` section is to say when it runs.
+
+        Returns:
+            That section's cron expression, not read yet; empty when it was not asked for.
 
         Raises:
             RecipeError: As for prepare().
             Unavailable: As for prepare().
         """
-        await self._ask(
+        answer = await self._ask(
             {
                 "text": text,
                 "parameters": dict(parameters),
                 "base_dir": base_dir,
                 "files_root": None,
                 "check": True,
+                "scheduled": scheduled,
             }
         )
+        return str(answer["schedule"])
 
     async def close(self) -> None:
         """End the child. A later request starts another."""

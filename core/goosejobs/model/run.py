@@ -48,6 +48,8 @@ class RecipeSnapshot(Message):
     base_dir: str | None = None
     """For `spec.recipe.path`: the recipe's folder, relative to the pool's recipe folder. Relative
     sub-recipe paths are resolved against it; None when the recipe did not come from a file."""
+    schedule: str | None = None
+    """With `spec.scheduleFrom: Recipe`, the cron expression of the recipe's own section."""
 
 
 class RecipeFile(Message):

@@ -21,6 +21,13 @@ class ConcurrencyPolicy(StrEnum):
     QUEUE = "Queue"
 
 
+class ScheduleSource(StrEnum):
+    """Where the schedule stands, if not in the spec."""
+
+    RECIPE = "Recipe"
+    """In the recipe's own section: `schedule: {cron: "0 8 * * 1", foreground: false}`."""
+
+
 class ConfigMapKeyRef(Part):
     """A key of a ConfigMap in the GooseJob's own namespace."""
 
@@ -102,6 +109,7 @@ class GooseJobSpec(Part):
     schedules: list[Annotated[str, Field(min_length=1, max_length=256)]] | None = Field(
         default=None, min_length=1, max_length=16
     )
+    schedule_from: ScheduleSource | None = None
     run_once: bool | None = None
     time_zone: str | None = Field(default=None, min_length=1, max_length=64)
     start_time: AwareDatetime | None = None
@@ -124,8 +132,18 @@ class GooseJobSpec(Part):
 
     @property
     def cron_expressions(self) -> list[str]:
-        """The schedule's expressions as written; empty for `runOnce`."""
+        """The schedule's expressions; empty for `runOnce`, and until what `scheduleFrom` names is found."""
         return list(self.schedules or []) if self.schedule is None else [self.schedule]
+
+    def scheduled(self, expression: str | None) -> "GooseJobSpec":
+        """The same with the expression that was found where `scheduleFrom` says; else just the same.
+
+        Args:
+            expression: None or empty when it is not known.
+        """
+        if self.schedule_from is None or not expression:
+            return self
+        return self.model_copy(update={"schedule": expression})
 
     @property
     def zone(self) -> str:

@@ -29,7 +29,7 @@ class Problem(NamedTuple):
     GooseJob gives, its full path (`spec.parameters[1].value`)."""
     message: str
     reason: StalledReason = StalledReason.INVALID_RECIPE
-    """INVALID_RECIPE, INVALID_PARAMETERS or RECIPE_TOO_LARGE."""
+    """INVALID_RECIPE, INVALID_PARAMETERS, INVALID_SCHEDULE or RECIPE_TOO_LARGE."""
 
 
 class RecipeError(Exception):
@@ -83,6 +83,8 @@ class PreparedRecipe:
     title: str
     needs_output: bool
     """It has a `response.json_schema`: without the structured output the run has failed."""
+    schedule: str = ""
+    """The cron expression of its own `schedule` section, not read yet; empty when nobody asked for it."""
 
 
 def _place(problem: Problem, source: str) -> str:

@@ -6,9 +6,9 @@ are limited by the kernel, and the parent (goosejobs.clients.renderer) starts an
 dies.
 
 Both directions carry frames: four bytes of length, big-endian, then that much JSON. The first frame, `{}`,
-says that the child is ready. A request is {text, parameters, base_dir, files_root, check}; an answer is
-{text, title, needs_output} or {problems: [[path, message, reason], ...]}. The child ends when its input does,
-so it cannot outlive its parent by more than one request's CPU time.
+says that the child is ready. A request is {text, parameters, base_dir, files_root, check, scheduled}; an
+answer is {text, title, needs_output, schedule} or {problems: [[path, message, reason], ...]}. The child ends
+when its input does, so it cannot outlive its parent by more than one request's CPU time.
 """
 
 import json
@@ -52,7 +52,8 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
     base_dir = request["base_dir"]
     files = UnseenFolder(base_dir) if request["check"] else RecipeFolder(request["files_root"], base_dir)
     try:
-        return asdict(prepare(request["text"], request["parameters"], files))
+        prepared = prepare(request["text"], request["parameters"], files, scheduled=request["scheduled"])
+        return asdict(prepared)
     except RecipeError as error:
         return {
             "problems": [(p.path[:_LONGEST], p.message[:_LONGEST], p.reason) for p in error.problems[:100]]

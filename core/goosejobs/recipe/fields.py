@@ -1,8 +1,9 @@
 """What goose reads in a recipe: names, types and what must be there.
 
 The table is goose 1.52.0's `Recipe` structure and what hangs from it, found in its sources
-(crates/goose/src/recipe) and by running it. `object` and `array` parameters are of newer releases; since the
-values are filled in here and not by goose, they work with 1.52.0 too.
+(crates/goose/src/recipe) and by running it, and the `schedule` section of goose's old scheduler. `object` and
+`array` parameters are of newer releases; since the values are filled in here and not by goose, they work with
+1.52.0 too.
 """
 
 from dataclasses import dataclass, field
@@ -121,6 +122,7 @@ RECIPE = Record(
         "activities": _TEXTS,
         "author": Record({"contact": Leaf.OPTIONAL_TEXT, "metadata": Leaf.OPTIONAL_TEXT}),
         "parameters": Many(_PARAMETER),
+        "schedule": Record({"cron": Leaf.OPTIONAL_TEXT, "foreground": Leaf.ANY}),
         "response": Record({"json_schema": Leaf.ANY}),
         "sub_recipes": Many(
             Record(

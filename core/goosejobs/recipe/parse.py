@@ -24,6 +24,9 @@ MAX_NODES = 10_000
 QUOTE_IT = (
     'a template must be quoted, for YAML reads "{" as the start of a mapping: write prompt: "{{ topic }}"'
 )
+QUOTE_CRON = (
+    'a cron expression must be quoted, for "*" and "@" mean something to YAML: write cron: "0 8 * * 1"'
+)
 INSIDE_TEXTS = (
     "templates work inside texts only, not around keys or list items: "
     "put {% if %} and {% for %} inside the prompt's text"
@@ -227,6 +230,8 @@ def _likely_cause(source: str, problem: str) -> str | None:
         return "\\ud800 to \\udfff are not characters; write an emoji itself, not as a pair of escapes"
     if source.lstrip(" -").startswith("{%"):
         return INSIDE_TEXTS
+    if source.lstrip(" {").startswith("cron:") or "schedule: {cron:" in source:
+        return QUOTE_CRON
     return QUOTE_IT if "{{" in source or "{%" in source else None
 
 

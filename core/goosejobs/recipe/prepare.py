@@ -9,38 +9,41 @@ from goosejobs.recipe.encode import encode
 from goosejobs.recipe.files import FileProblem, Files
 from goosejobs.recipe.parse import parse
 from goosejobs.recipe.render import Value, leaves, render, variables
+from goosejobs.recipe.schedule import SECTION, read_schedule
 from goosejobs.recipe.values import read_value
-
-_OURS = ("parameters", "schedule")
-"""Not handed on: parameters are filled in by then (goose would call them unnecessary), and `schedule` is a
-section of this project's."""
 
 _UNSAFE_FOR_SUB_RECIPES = frozenset("\"'\\\x7f\x85\u2028\u2029") | {chr(code) for code in range(0x20)}
 
 
-def prepare(text: str, given: Mapping[str, str], files: Files) -> PreparedRecipe:
+def prepare(text: str, given: Mapping[str, str], files: Files, *, scheduled: bool = False) -> PreparedRecipe:
     """Parse, check, fill in and write a recipe.
 
     Args:
         text: The recipe, YAML or JSON.
         given: The values of its parameters, all texts.
         files: The files around the recipe.
+        scheduled: Its own `schedule` section is to say when it runs.
 
     Raises:
         RecipeError: With all problems that the first failing step found.
     """
     recipe = parse(text)
+    section = recipe.pop(SECTION, None)  # goose does not know it, and no parameter reaches it
+    schedule, problems = read_schedule(section) if scheduled else ("", [])
+    _stop_on(problems)
     _stop_on(check_recipe(recipe))
     _stop_on(check_values(recipe, given))
     values, problems = _values(recipe, given, files)
     _stop_on([*problems, *_recipe_dir_problems(recipe, values)])
-    rendered, problems = render({k: v for k, v in recipe.items() if k not in _OURS}, values)
+    # The parameters are filled in by now: goose would call them unnecessary.
+    rendered, problems = render({k: v for k, v in recipe.items() if k != "parameters"}, values)
     _stop_on(problems)
     _stop_on([*_empty_prompt(rendered), *_sub_recipes(recipe, rendered, files)])
     return PreparedRecipe(
         text=encode(rendered),
         title=rendered["title"],
         needs_output=rendered.get("response", {}).get("json_schema") is not None,
+        schedule=schedule,
     )
 
 
