@@ -4,22 +4,27 @@ Called by the worker that runs it, and by the operator to close the record of a 
 Folding the same news twice changes nothing.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from goosejobs.lifecycle import GooseJobObject, Share, next_schedule_time, phase, read_spec, read_status
 from goosejobs.model.reasons import Outcome
-from goosejobs.model.run import RecordRequest, RunInfo, Trigger
+from goosejobs.model.run import EndedAttempt, RecordRequest, RunInfo, Trigger
 from goosejobs.model.status import (
     MAX_ACTIVE,
+    MAX_ATTEMPT_MESSAGE,
+    MAX_ATTEMPTS,
     MAX_MESSAGE,
     MAX_RECENT,
     MAX_RECENT_RESULT,
     MAX_RESULT,
     ActiveRun,
+    AttemptRecord,
     Condition,
     Counts,
     GooseJobStatus,
+    LastRun,
     RunRecord,
 )
 
@@ -55,8 +60,9 @@ def announced(
     now: datetime,
     *,
     job_name: str | None = None,
+    ended: Sequence[EndedAttempt] = (),
 ) -> dict[str, Any] | None:
-    """Enter a run that starts into `status.active`.
+    """Enter a run that starts, or starts its next attempt, into `status.active`.
 
     Args:
         obj: The GooseJob as it is.
@@ -65,6 +71,7 @@ def announced(
         worker: Who executes it.
         now: For `nextScheduleTime`.
         job_name: The attempt's Kubernetes Job; None for a process.
+        ended: Its attempts before this one, oldest first.
 
     Returns:
         All status fields of the worker's manager; None when they stand there already.
@@ -79,6 +86,7 @@ def announced(
         attempt=attempt,
         worker=worker[:253],
         job_name=job_name,
+        attempts=_attempts(ended),
     )
     others = [other for other in status.active if other.id != run.id]
     status.active = sorted([*others, entry], key=_started)[:MAX_ACTIVE]
@@ -100,6 +108,7 @@ def recorded(obj: GooseJobObject, news: RecordRequest, now: datetime) -> dict[st
         All status fields of the worker's manager; None when they stand there already.
     """
     status = read_status(obj)
+    told = next((run.attempts for run in status.active if run.id == news.run.id), None)
     status.active = [run for run in status.active if run.id != news.run.id]
     record = _record(news)
     known = [*status.recent_runs, *([status.last_run] if status.last_run else [])]
@@ -110,7 +119,9 @@ def recorded(obj: GooseJobObject, news: RecordRequest, now: datetime) -> dict[st
     status.counts = _counted(status.counts, record, before, newest=newest)
     status.recent_runs = _history(obj, [record, *(r for r in status.recent_runs if r.id != record.id)])
     if newest:
-        status.last_run = record
+        # Whoever closes the record of a run that is gone knows of no attempts but those that stood there.
+        told = _attempts(news.attempts) or told or _same(status.last_run, record)
+        status.last_run = LastRun(**dict(record), attempts=told)
         others = [c for c in status.conditions if c.type != _OWNED_CONDITION]
         status.conditions = [*others, _last_run_condition(obj, status, record)]
     _note_times(status, record)
@@ -133,6 +144,25 @@ def _record(news: RecordRequest) -> RunRecord:
         session=news.session[:253] if news.session else None,
         job_name=news.job_name,
     )
+
+
+def _attempts(ended: Sequence[EndedAttempt]) -> list[AttemptRecord] | None:
+    return [
+        AttemptRecord(
+            attempt=one.attempt,
+            start_time=one.start_time.replace(microsecond=0),
+            finish_time=one.finish_time.replace(microsecond=0),
+            outcome=one.outcome,
+            reason=one.reason,
+            message=_clamp(one.message, MAX_ATTEMPT_MESSAGE),
+            job_name=one.job_name,
+        )
+        for one in ended[-MAX_ATTEMPTS:]
+    ] or None
+
+
+def _same(last: LastRun | None, record: RunRecord) -> list[AttemptRecord] | None:
+    return last.attempts if last and last.id == record.id else None
 
 
 def _clamp(text: str, limit: int) -> str:

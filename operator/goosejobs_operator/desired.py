@@ -153,6 +153,7 @@ def request(
         job=spec.execution.job,
         concurrency_policy=spec.concurrency_policy,
         active_deadline_seconds=spec.active_deadline_seconds,
+        run_deadline_seconds=spec.run_deadline_seconds,
         retry=spec.retry,
         max_runs=spec.max_runs,
         odd_intervals=sorted({seconds for seconds in intervals if seconds % 60}),

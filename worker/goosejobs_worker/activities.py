@@ -18,7 +18,14 @@ from goosejobs.lifecycle import read_status
 from goosejobs.model import names
 from goosejobs.model.execution import Mode
 from goosejobs.model.reasons import Outcome, Reason, StalledReason
-from goosejobs.model.run import AttemptRequest, AttemptResult, RecipeFile, RecordRequest, RunInfo
+from goosejobs.model.run import (
+    AttemptRequest,
+    AttemptResult,
+    EndedAttempt,
+    RecipeFile,
+    RecordRequest,
+    RunInfo,
+)
 from goosejobs.record import announced, recorded
 from goosejobs_worker import metrics
 from goosejobs_worker.executors import Detached, Executor
@@ -88,12 +95,18 @@ class Activities:
         )
 
     @activity.defn(name=ANNOUNCE)
-    async def announce(self, run: RunInfo, attempt: int) -> Announcement:
-        """Enter the run into `status.active`. When nobody takes that, the last try tells the rest."""
+    async def announce(self, run: RunInfo, attempt: int, ended: list[EndedAttempt]) -> Announcement:
+        """Enter the run into `status.active`. When nobody takes that, the last try tells the rest.
+
+        Args:
+            run: The run.
+            attempt: Number of the attempt that starts.
+            ended: Its attempts before that one.
+        """
         last = activity.info().attempt >= ANNOUNCE_TRIES
         try:
             async with asyncio.timeout(ANNOUNCE_PATIENCE.total_seconds()):
-                wait = await self._announce(run, attempt)
+                wait = await self._announce(run, attempt, ended)
         except (ClientError, TimeoutError) as error:
             if not last:
                 raise
@@ -101,7 +114,7 @@ class Activities:
             wait = FENCE if self._settings.mode is Mode.PROCESS else timedelta(0)
         return self._announcement.model_copy(update={"wait": wait})
 
-    async def _announce(self, run: RunInfo, attempt: int) -> timedelta:
+    async def _announce(self, run: RunInfo, attempt: int, ended: list[EndedAttempt]) -> timedelta:
         jobs = self._settings.mode is Mode.JOB
         ref, wait = run.goosejob, timedelta(0)
         job = names.job_name(ref.name, ref.uid, run.id, attempt) if jobs else None
@@ -110,7 +123,7 @@ class Activities:
             nonlocal wait
             now = datetime.now(UTC)
             wait = wait_before_start(read_status(obj), run.id, now, jobs_are_ended=jobs)
-            return announced(obj, run, attempt, self._settings.identity, now, job_name=job)
+            return announced(obj, run, attempt, self._settings.identity, now, job_name=job, ended=ended)
 
         if await self._kube.write_runs(ref, in_time(fold)) and attempt == 1:
             where = f"Job {job}" if job else f"worker {self._settings.identity}"

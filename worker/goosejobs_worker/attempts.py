@@ -1,12 +1,13 @@
 """When a run tries again: a pure decision, made inside the workflow."""
 
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Final
 
 from goosejobs.model.reasons import INFRASTRUCTURE, RETRYABLE, Outcome
-from goosejobs.model.run import AttemptResult
+from goosejobs.model.run import AttemptResult, EndedAttempt
 from goosejobs.model.spec import Retry
+from goosejobs.model.status import MAX_ATTEMPTS
 
 MAX_LOST: Final = 20
 """How many attempts of one run may end for reasons that are not the recipe's."""
@@ -21,12 +22,29 @@ class Attempts:
         made: How many attempts were started; the number of the latest one.
         failed: How many of them count against `retry.maxAttempts`.
         lost: How many ended because a worker stopped or was lost.
+        latest: How the last one ended that has ended.
+        ended: What is told of those that have ended: the newest, oldest first.
     """
 
     retry: Retry
     made: int = 0
     failed: int = 0
     lost: int = 0
+    latest: AttemptResult | None = None
+    ended: list[EndedAttempt] = field(default_factory=list)
+
+    def note(self, ended: AttemptResult, since: datetime, now: datetime) -> None:
+        """An attempt has ended.
+
+        Args:
+            ended: How.
+            since: When it was handed to the pool's workers.
+            now: When it ended.
+        """
+        self.latest = ended
+        told = ended.model_dump(include=set(EndedAttempt.model_fields))
+        self.ended.append(EndedAttempt(start_time=since, finish_time=now, **told))
+        del self.ended[:-MAX_ATTEMPTS]
 
     def next_delay(self, ended: AttemptResult) -> timedelta | None:
         """Count an attempt's end; how long to wait before the next one, or None: that was the last."""

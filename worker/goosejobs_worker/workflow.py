@@ -38,6 +38,7 @@ with workflow.unsafe.imports_passed_through():
     from goosejobs.model.spec import ConcurrencyPolicy
     from goosejobs_worker.attempts import Attempts
     from goosejobs_worker.fence import FENCE, HEARTBEAT_TIMEOUT
+    from goosejobs_worker.stopped import killed, out_of_time
 
 ANNOUNCE: Final = "announce"
 EXECUTE_ATTEMPT: Final = "execute_attempt"
@@ -91,7 +92,7 @@ class GooseJobRun:
         self.request = request
         self.run_info = _run_info(request)
         self.attempts = Attempts(request.retry)
-        self.latest: AttemptResult | None = None
+        self.overdue = False
         self.announcement: Announcement | None = None
 
     @workflow.run
@@ -105,7 +106,7 @@ class GooseJobRun:
             CancelledError: The run was killed, so its workflow is Cancelled.
             ApplicationError: It failed, or nobody knows; the type is the reason, the detail the outcome.
         """
-        ended = await self._settle()
+        ended = await self._settle_in_time()
         outcome = RunOutcome(
             outcome=ended.outcome,
             reason=ended.reason,
@@ -121,23 +122,68 @@ class GooseJobRun:
             raise ApplicationError(outcome.message, outcome, type=outcome.reason.value, non_retryable=True)
         return outcome
 
+    async def _settle_in_time(self) -> AttemptResult:
+        """Settle the run within `spec.runDeadlineSeconds`; nothing of it is alive any more after that.
+
+        Whoever cancels a run gets it Killed, also when its time is over before its processes are gone.
+        """
+        seconds = self.request.run_deadline_seconds
+        if seconds is None:
+            return await self._settle()
+        left = workflow.info().workflow_start_time + timedelta(seconds=seconds) - workflow.now()
+        if left <= timedelta(0):
+            self.overdue = True
+            return self._stopped()
+        settling, expiring = asyncio.create_task(self._settle()), asyncio.create_task(workflow.sleep(left))
+        try:
+            await workflow.wait([settling, expiring], return_when=asyncio.FIRST_COMPLETED)
+            self.overdue = not settling.done()
+        except asyncio.CancelledError:
+            pass  # passed on to what settles the run, as its deadline is
+        expiring.cancel()
+        settling.cancel()
+        try:
+            return await asyncio.shield(settling)
+        except asyncio.CancelledError:
+            return await settling  # somebody cancels while what was out of time is ended
+
     async def _settle(self) -> AttemptResult:
-        """Attempt until there is nothing more to try, or until somebody cancels."""
+        """Attempt until there is nothing more to try, or until it is to stop."""
         try:
             await self._fence()
             while True:
                 self.attempts.made += 1
                 if self.attempts.made > 1:
                     await self._announce()
-                self.latest = await self._attempt()
-                delay = self.attempts.next_delay(self.latest)
+                ended = await self._attempt()
+                delay = self.attempts.next_delay(ended)
                 if delay is None:
-                    return self.latest
+                    return ended
+                if self._is_to_stop():
+                    return self._stopped()
                 await workflow.sleep(delay)
         except (asyncio.CancelledError, FailureError) as error:
             if not is_cancelled_exception(error):
                 raise
-            return self._killed()
+            return self._stopped()
+
+    def _is_to_stop(self) -> bool:
+        """Whether the order to stop met an attempt that ended otherwise, and would be lost with that."""
+        # Only runs that meet this have the patch in their history; earlier releases went on with those.
+        cancelled = workflow.cancellation_reason() is not None
+        return self.overdue or (cancelled and workflow.patched("a-cancelled-run-makes-no-other-attempt"))
+
+    def _stopped(self) -> AttemptResult:
+        """The end of a run that was told to stop."""
+        if seconds := self._out_of_time():
+            return out_of_time(self.attempts, seconds)
+        return killed(self.attempts, workflow.cancellation_reason())
+
+    def _out_of_time(self) -> int | None:
+        """The deadline that passed, unless somebody cancelled the run as well."""
+        if workflow.cancellation_reason() is not None or not self.overdue:
+            return None
+        return self.request.run_deadline_seconds
 
     async def _fence(self) -> None:
         """Enter the run in the status, and outwait what an earlier one may have left alive.
@@ -156,7 +202,7 @@ class GooseJobRun:
         try:
             self.announcement = await workflow.execute_local_activity(
                 ANNOUNCE,
-                args=[self.run_info, attempt or self.attempts.made],
+                args=[self.run_info, attempt or self.attempts.made, self.attempts.ended],
                 result_type=Announcement,
                 start_to_close_timeout=LOCAL_TIMEOUT,
                 schedule_to_close_timeout=LOCAL_TIMEOUT * 2,
@@ -170,6 +216,15 @@ class GooseJobRun:
                 raise
 
     async def _attempt(self) -> AttemptResult:
+        """Make an attempt, and note its end: where that is the run's deadline, it says so."""
+        since = workflow.now()
+        ended = await self._execute()
+        if ended.outcome is Outcome.KILLED and (seconds := self._out_of_time()):
+            ended = out_of_time(self.attempts, seconds, cut=ended)
+        self.attempts.note(ended, since, workflow.now())
+        return ended
+
+    async def _execute(self) -> AttemptResult:
         """One goose, on whichever worker of the pool has room; waits for one as long as it takes."""
         told = self.announcement or Announcement(wait=FENCE)
         as_job = (told.mode or self.request.mode) is Mode.JOB
@@ -194,13 +249,6 @@ class GooseJobRun:
         else:
             return ended
 
-    def _killed(self) -> AttemptResult:
-        why = workflow.cancellation_reason()
-        kept = self.latest or AttemptResult(attempt=0, outcome=Outcome.KILLED, reason=Reason.CANCELLED)
-        message = f"the run was cancelled: {why}" if why else "the run was cancelled"
-        changes = {"outcome": Outcome.KILLED, "reason": Reason.CANCELLED, "message": message}
-        return kept.model_copy(update=changes)
-
     async def _record(self, outcome: RunOutcome, ended: AttemptResult) -> None:
         """Fold the outcome into the status, whatever else is asked meanwhile."""
         news = RecordRequest(
@@ -210,6 +258,7 @@ class GooseJobRun:
             tokens=ended.tokens,
             session=ended.session,
             job_name=ended.job_name,
+            attempts=self.attempts.ended,
         )
         recording = asyncio.create_task(self._write_record(news))
         try:

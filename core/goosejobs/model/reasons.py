@@ -64,7 +64,7 @@ class Reason(StrEnum):
 
     # what the platform did
     DEADLINE_EXCEEDED = "DeadlineExceeded"
-    """`activeDeadlineSeconds` passed."""
+    """`activeDeadlineSeconds` or `runDeadlineSeconds` passed."""
     START_FAILED = "StartFailed"
     """goose could not be started (missing binary, no disk, no permission)."""
     WORKER_SHUTDOWN = "WorkerShutdown"

@@ -76,6 +76,7 @@ class RunRequest(Message):
     job: JobTemplate | None = None
     concurrency_policy: ConcurrencyPolicy = ConcurrencyPolicy.FORBID
     active_deadline_seconds: int = 7200
+    run_deadline_seconds: int | None = None
     retry: Retry = Field(default_factory=Retry)
     max_runs: int = 0
     """`spec.maxRuns` when the schedule got its limit; a run does not read it."""
@@ -141,6 +142,21 @@ class AttemptResult(Message):
     """goose's session name, to find it with `goose session list` on the worker; None in a pod."""
     job_name: str | None = None
     """The Kubernetes Job that was created, in the GooseJob's namespace; None for a process."""
+    left: str = ""
+    """A sentence about what may still be alive of it; empty when nothing is."""
+
+
+class EndedAttempt(Message):
+    """What is told of an attempt that has ended; the times are the workflow's."""
+
+    attempt: int
+    start_time: datetime
+    """When it was handed to the pool's workers."""
+    finish_time: datetime
+    outcome: Outcome
+    reason: Reason
+    message: str = ""
+    job_name: str | None = None
 
 
 class RunOutcome(Message):
@@ -164,3 +180,5 @@ class RecordRequest(Message):
     tokens: Tokens | None = None
     session: str | None = None
     job_name: str | None = None
+    attempts: list[EndedAttempt] = Field(default_factory=list)
+    """Those that have ended, oldest first; the newest of many."""

@@ -124,6 +124,7 @@ class GooseJobSpec(Part):
     model: Model = Field(default_factory=Model)
     execution: Execution = Field(default_factory=Execution)
     active_deadline_seconds: Seconds = Field(default=7200, ge=1, le=604800)
+    run_deadline_seconds: Seconds | None = Field(default=None, ge=1, le=604800)
     retry: Retry = Field(default_factory=Retry)
     max_runs: int = Field(default=0, ge=0, le=1000000)
     pause_after_failures: int = Field(default=0, ge=0, le=1000)

@@ -20,6 +20,8 @@ MAX_RECENT_RESULT: Final = 256
 MAX_ACTIVE: Final = 32
 MAX_RECENT: Final = 50
 MAX_TOKEN: Final = 64
+MAX_ATTEMPTS: Final = 10
+MAX_ATTEMPT_MESSAGE: Final = 256
 
 
 class StatusPart(BaseModel):
@@ -51,6 +53,19 @@ class Condition(StatusPart):
     observed_generation: int = Field(default=0, ge=0)
 
 
+class AttemptRecord(StatusPart):
+    """An attempt of a run that has ended."""
+
+    attempt: int = Field(ge=1)
+    start_time: datetime
+    """When it was handed to the pool's workers."""
+    finish_time: datetime
+    outcome: Outcome
+    reason: str = Field(max_length=64)
+    message: str = Field(default="", max_length=MAX_ATTEMPT_MESSAGE)
+    job_name: str | None = Field(default=None, max_length=63)
+
+
 class ActiveRun(StatusPart):
     """A run that has started and is not recorded yet."""
 
@@ -62,6 +77,8 @@ class ActiveRun(StatusPart):
     attempt: int = Field(default=1, ge=0)
     worker: str | None = Field(default=None, max_length=253)
     job_name: str | None = Field(default=None, max_length=63)
+    attempts: list[AttemptRecord] | None = Field(default=None, max_length=MAX_ATTEMPTS)
+    """Those that have ended; None before the first has."""
 
 
 class RunRecord(StatusPart):
@@ -81,6 +98,12 @@ class RunRecord(StatusPart):
     tokens: Tokens | None = None
     session: str | None = Field(default=None, max_length=253)
     job_name: str | None = Field(default=None, max_length=63)
+
+
+class LastRun(RunRecord):
+    """The newest run that has ended: its attempts are kept, too."""
+
+    attempts: list[AttemptRecord] | None = Field(default=None, max_length=MAX_ATTEMPTS)
 
 
 class Counts(StatusPart):
@@ -166,7 +189,7 @@ class GooseJobStatus(StatusPart):
     completion_time: datetime | None = None
     conditions: list[Condition] = Field(default_factory=list, max_length=16)
     active: list[ActiveRun] = Field(default_factory=list, max_length=MAX_ACTIVE)
-    last_run: RunRecord | None = None
+    last_run: LastRun | None = None
     recent_runs: list[RunRecord] = Field(default_factory=list, max_length=MAX_RECENT)
     counts: Counts = Field(default_factory=Counts)
     handled_requests: HandledRequests | None = None

@@ -19,6 +19,7 @@ or, where the recipe wants structured output, gives the plainest one that fits.
 | `stub: drop`                  | closes the connection in the middle of the stream                       |
 | `stub: turns`                 | calls the shell tool (`true`) again and again, without end              |
 | `stub: fail N then DIRECTIVE` | answers 500 to the first N requests with this prompt, then DIRECTIVE    |
+| `stub: fail N by FIRST then DIRECTIVE` | does FIRST (`status 429`) with the first N requests            |
 
 `fail` counts requests, and goose asks four times before it gives up: `fail 4` fails one run of goose.
 
@@ -54,7 +55,7 @@ MAX_BODY: Final = 4 * 1024 * 1024
 _DIRECTIVE = re.compile(r"^[ \t]*stub:[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
 _TURN_CONTEXT = re.compile(r"\n?<turn-context>.*</turn-context>\s*\Z", re.DOTALL)
 """What goose appends to the user's text: the time, the folder, the turns left."""
-_FAIL = re.compile(r"fail\s+(\d+)\s+then\s+(.+)")
+_FAIL = re.compile(r"fail\s+(\d+)(?:\s+by\s+(.+?))?\s+then\s+(.+)")
 
 
 @dataclass(frozen=True)
@@ -123,9 +124,8 @@ class Stub:
         directive = talk.directive
         if fail := _FAIL.fullmatch(directive):
             self.failed[talk.prompt] += 1
-            if self.failed[talk.prompt] <= int(fail[1]):
-                return Reply(status=500)
-            directive = fail[2]
+            failing = self.failed[talk.prompt] <= int(fail[1])
+            directive = (fail[2] or "status 500") if failing else fail[3]
         return reply_to(directive, talk)
 
 

@@ -1,5 +1,6 @@
 """How a run's news is folded into the status of its GooseJob."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,8 +9,17 @@ from hypothesis import strategies as st
 
 from goosejobs.lifecycle import read_status
 from goosejobs.model.reasons import Outcome, Reason
-from goosejobs.model.run import GooseJobRef, RecordRequest, RunInfo, RunOutcome, Tokens, Trigger
-from goosejobs.model.status import MAX_MESSAGE, MAX_RECENT_RESULT, MAX_RESULT, GooseJobStatus
+from goosejobs.model.run import EndedAttempt, GooseJobRef, RecordRequest, RunInfo, RunOutcome, Tokens, Trigger
+from goosejobs.model.status import (
+    MAX_ACTIVE,
+    MAX_ATTEMPT_MESSAGE,
+    MAX_ATTEMPTS,
+    MAX_MESSAGE,
+    MAX_RECENT,
+    MAX_RECENT_RESULT,
+    MAX_RESULT,
+    GooseJobStatus,
+)
 from goosejobs.record import announced, recorded
 
 T0 = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
@@ -265,3 +275,87 @@ def test_a_run_in_a_pod_names_its_job_while_it_runs_and_afterwards() -> None:
     done = merged(again, recorded(again, news(run(), job_name="report-1a2b3c4-2"), T0))
     assert done["status"]["lastRun"]["jobName"] == "report-1a2b3c4-2"
     assert done["status"]["recentRuns"][0]["jobName"] == "report-1a2b3c4-2"
+
+
+def attempt(number: int, message: str = "no") -> EndedAttempt:
+    started = T0 + timedelta(minutes=number)
+    return EndedAttempt(
+        attempt=number,
+        start_time=started,
+        finish_time=started + timedelta(seconds=5, microseconds=7),
+        outcome=Outcome.FAILED,
+        reason=Reason.RATE_LIMITED,
+        message=message,
+        job_name=f"report-{number}",
+    )
+
+
+FIRST = {
+    "attempt": 1,
+    "startTime": "2026-11-21T08:01:00Z",
+    "finishTime": "2026-11-21T08:01:05Z",
+    "outcome": "Failed",
+    "reason": "RateLimited",
+    "message": "no",
+    "jobName": "report-1",
+}
+
+
+def test_attempts_that_have_ended_are_told_of_a_run_that_is_active_and_of_the_last_one() -> None:
+    obj = merged(goosejob(), announced(goosejob(), run(), 2, "w", T0, ended=[attempt(1)]))
+    assert obj["status"]["active"][0]["attempts"] == [FIRST]
+    done = recorded(obj, news(run(), attempts=[attempt(1), attempt(2)]), T0)
+    assert done is not None
+    assert [one["attempt"] for one in done["lastRun"]["attempts"]] == [1, 2]
+    assert "attempts" not in done["recentRuns"][0]
+
+
+def test_a_first_attempt_has_none_before_it() -> None:
+    owned = announced(goosejob(), run(), 1, "w", T0)
+    assert owned is not None
+    assert "attempts" not in owned["active"][0]
+
+
+def test_of_many_attempts_the_newest_are_told_and_their_messages_are_cut() -> None:
+    many = [attempt(number, "🪿" * 1000) for number in range(1, 40)]
+    for owned in (
+        announced(goosejob(), run(), 40, "w", T0, ended=many),
+        recorded(goosejob(), news(run(), attempts=many), T0),
+    ):
+        assert owned is not None
+        told = (owned["active"] or [owned.get("lastRun")])[0]["attempts"]
+        assert [one["attempt"] for one in told] == list(range(30, 40))
+        assert {len(one["message"]) for one in told} == {MAX_ATTEMPT_MESSAGE}
+        assert told[0]["message"].endswith("… (cut)")
+
+
+def test_a_run_whose_record_somebody_else_closes_keeps_the_attempts_that_stood_there() -> None:
+    obj = merged(goosejob(), announced(goosejob(), run(), 2, "w", T0, ended=[attempt(1)]))
+    closed = merged(obj, recorded(obj, news(run(), Outcome.UNKNOWN, Reason.TERMINATED), T0))
+    assert closed["status"]["lastRun"]["attempts"] == [FIRST]
+    assert recorded(closed, news(run(), Outcome.UNKNOWN, Reason.TERMINATED), T0) is None
+
+
+def test_a_status_with_everything_at_its_bounds_is_far_from_what_etcd_takes() -> None:
+    """1.5 MiB for a request, of which a recipe may be 200 KiB and managedFields a few."""
+    wide = "🪿" * 5000
+    obj = goosejob(
+        schedule="@hourly",
+        concurrencyPolicy="Allow",
+        successfulRunsHistoryLimit=25,
+        failedRunsHistoryLimit=25,
+    )
+    many = [attempt(number, wide).model_copy(update={"job_name": "j" * 63}) for number in range(1, 11)]
+    for hour in range(MAX_ACTIVE):
+        busy = run(hour % 12).model_copy(update={"id": f"{hour:064}", "workflow_id": "w" * 512})
+        obj = merged(obj, announced(obj, busy, 11, "w" * 300, T0, job_name="j" * 63, ended=many))
+    for number in range(MAX_RECENT + 5):
+        outcome = Outcome.SUCCEEDED if number % 2 else Outcome.FAILED
+        over = run(number % 12).model_copy(update={"id": f"over-{number}"})
+        told = news(over, outcome, message=wide, result=wide, session="s" * 300, attempts=many)
+        obj = merged(obj, recorded(obj, told, T0))
+    status = obj["status"]
+    assert (len(status["active"]), len(status["recentRuns"])) == (MAX_ACTIVE, MAX_RECENT)
+    assert len(status["lastRun"]["attempts"]) == len(status["active"][0]["attempts"]) == MAX_ATTEMPTS
+    assert len(json.dumps(status, ensure_ascii=False).encode()) < 900 * 1024
+    GooseJobStatus.model_validate(status)

@@ -122,6 +122,7 @@ def test_a_run_is_asked_for_what_the_spec_says() -> None:
             "execution": {"pool": "gpu"},
             "concurrencyPolicy": "Queue",
             "activeDeadlineSeconds": 60,
+            "runDeadlineSeconds": 600,
             "retry": {"maxAttempts": 1},
         }
     )
@@ -138,6 +139,7 @@ def test_a_run_is_asked_for_what_the_spec_says() -> None:
         "job": None,
         "concurrency_policy": "Queue",
         "active_deadline_seconds": 60,
+        "run_deadline_seconds": 600,
         "retry": {
             "max_attempts": 1,
             "initial_interval_seconds": 1,

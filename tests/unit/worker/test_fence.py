@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from goosejobs.model.reasons import Outcome, Reason
 from goosejobs.model.run import Trigger
-from goosejobs.model.status import ActiveRun, GooseJobStatus, RunRecord
+from goosejobs.model.status import ActiveRun, GooseJobStatus, LastRun
 from goosejobs_worker.fence import FENCE, HEARTBEAT_TIMEOUT, wait_before_start
 from goosejobs_worker.lifeline import LEASE_SHARE
 
@@ -15,9 +15,9 @@ def active(run_id: str) -> ActiveRun:
     return ActiveRun(id=run_id, workflow_id=run_id, trigger=Trigger.SCHEDULE, start_time=NOW)
 
 
-def record(run_id: str, reason: Reason, ago: float) -> RunRecord:
+def record(run_id: str, reason: Reason, ago: float) -> LastRun:
     finish = NOW - timedelta(seconds=ago)
-    return RunRecord(
+    return LastRun(
         id=run_id,
         trigger=Trigger.SCHEDULE,
         start_time=finish,

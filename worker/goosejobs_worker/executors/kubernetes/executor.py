@@ -217,6 +217,7 @@ class KubernetesExecutor:
             reason=Reason.CANCELLED,
             message=f"{message}; {left}" if left else message,
             job_name=job_name(attempt) if existed else None,
+            left=left,
         )
 
     async def _give_up(self, attempt: AttemptRequest, sight: Sight, why: str) -> AttemptResult:
