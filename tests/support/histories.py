@@ -122,6 +122,29 @@ async def cancelled(stage: Stage) -> None:
         await stage.keep(name, stage.once(name))
 
 
+async def deadlines(stage: Stage) -> None:
+    """With a deadline for the whole run: kept, passed while goose runs, and while the run waits."""
+    stage.apply(goosejob("deadline-kept", "stub: fail 4 then answer in time", runDeadlineSeconds=600))
+    stage.apply(goosejob("deadline-passed", "stub: hang", runDeadlineSeconds=8))
+    waiting = goosejob("deadline-passed-waiting", "stub: status 500", retry=PAUSE, runDeadlineSeconds=30)
+    stage.apply(waiting)
+    for name in ("deadline-kept", "deadline-passed", "deadline-passed-waiting"):
+        await stage.ended(name)
+        await stage.keep(name, stage.once(name))
+
+
+async def cancelled_lost(stage: Stage) -> None:
+    """Cancelled while nobody answers for its goose: the worker is lost, and there is no other attempt."""
+    with new_ledger() as ledger:
+        stage.apply(ledger.goosejob("cancelled-lost", "default"))
+        await stage.until(ledger.hanging)
+        stage.worker.kill9()
+        await stage.once("cancelled-lost").cancel()
+        stage.new_worker()
+        await stage.ended("cancelled-lost")
+        await stage.keep("cancelled-lost", stage.once("cancelled-lost"))
+
+
 async def worker_lost(stage: Stage) -> None:
     """The worker is killed; another one finishes the run."""
     with new_ledger() as ledger:
@@ -203,6 +226,19 @@ async def jobs(stage: Stage) -> None:
     await stage.keep("job-cancelled", stage.once("job-cancelled"))
 
 
+SCENES = (
+    plain_endings,
+    cancelled,
+    deadlines,
+    cancelled_lost,
+    worker_lost,
+    fenced,
+    recipes,
+    api_away,
+    jobs,
+)
+
+
 @asynccontextmanager
 async def stage() -> AsyncIterator[Stage]:
     with rigs.fresh() as rig, ExitStack() as stack:
@@ -214,7 +250,7 @@ async def stage() -> AsyncIterator[Stage]:
 async def main() -> None:
     DATA.mkdir(exist_ok=True)
     async with stage() as real:
-        for scene in (plain_endings, cancelled, worker_lost, fenced, recipes, api_away, jobs):
+        for scene in SCENES:
             if scene.__name__ in (sys.argv[1:] or [scene.__name__]):
                 await scene(real)
 
