@@ -122,14 +122,14 @@ class KubeProxy:
             if own := self._happen(At.REQUEST, request):
                 return own
             return await self._pass_on(request, upstream)
-        except Cut:
+        except (Cut, aiohttp.ClientConnectionError):  # the latter: either side of us is gone
             if request.transport is not None:
                 request.transport.abort()
             return web.Response()
 
     async def _pass_on(self, request: web.Request, upstream: aiohttp.ClientSession) -> web.StreamResponse:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP}
-        body = await request.read()
+        body = await request.read() or None  # an empty one would get a content type
         async with upstream.request(request.method, request.raw_path, headers=headers, data=body) as answer:
             if own := self._happen(At.ANSWER, request):
                 return own
