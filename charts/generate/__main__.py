@@ -4,6 +4,7 @@
 - The schemas of the values from schemas.py, and so from the worker's own model of a pool's template.
 - The tables in the READMEs from the comments in each values.yaml.
 - What the charts of operator and worker share, from the one to the other.
+- The tables of docs/reference.md from crds/goosejobs.yaml.
 """
 
 import json
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from charts.generate import schemas
+from charts.generate import reference, schemas
 
 CHARTS = Path(__file__).resolve().parents[1]
 CHARTED = ("goosejobs-crds", "goosejobs", "goosejobs-worker")
@@ -49,6 +50,9 @@ def wanted() -> dict[Path, str]:
     for chart in CHARTED:
         readme = CHARTS / chart / "README.md"
         files[readme] = with_table(readme.read_text(), table((CHARTS / chart / "values.yaml").read_text()))
+    page = root / "docs/reference.md"
+    fields = reference.tables(contract)
+    files[page] = with_table(page.read_text(), fields, reference.BEGIN, reference.END)
     return files
 
 
@@ -63,13 +67,13 @@ def crd(text: str) -> str:
     return "{{- /* Made by `make generate` from crds/goosejobs.yaml. */ -}}\n" + made
 
 
-def with_table(readme: str, rows: str) -> str:
-    """The README with its table replaced."""
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"a README has no lines `{BEGIN}` and `{END}`")
-    return f"{before}{BEGIN}\n\n{rows}\n{END}{after}"
+def with_table(page: str, rows: str, begin: str = BEGIN, end: str = END) -> str:
+    """The page with what is between two lines of it replaced."""
+    before, begins, rest = page.partition(begin)
+    _, ends, after = rest.partition(end)
+    if not begins or not ends:
+        raise SystemExit(f"a page has no lines `{begin}` and `{end}`")
+    return f"{before}{begin}\n\n{rows}\n{end}{after}"
 
 
 def table(text: str) -> str:
