@@ -26,6 +26,16 @@ def test_a_failure_that_may_pass_is_tried_again_with_growing_delays() -> None:
     assert delays(attempts, *[Reason.RATE_LIMITED] * 5) == [2, 6, 18, 30, None]
 
 
+@pytest.mark.parametrize("reason", sorted(RETRYABLE - INFRASTRUCTURE))
+def test_each_failure_that_may_pass_is_tried_again_by_the_default_policy(reason: Reason) -> None:
+    assert delays(Attempts(Retry()), *[reason] * 3) == [1, 2, None]
+
+
+def test_the_longest_wait_of_the_default_policy_is_half_a_minute() -> None:
+    attempts = Attempts(Retry(max_attempts=20))
+    assert delays(attempts, *[Reason.RATE_LIMITED] * 7) == [1, 2, 4, 8, 16, 30, 30]
+
+
 @pytest.mark.parametrize("reason", sorted(set(Reason) - RETRYABLE))
 def test_a_failure_that_would_come_again_is_not_tried_again(reason: Reason) -> None:
     assert delays(Attempts(Retry(max_attempts=20)), reason) == [None]
