@@ -197,10 +197,10 @@ class ControlPlane:
             # That a pod may not be privileged is for Pod Security to say, as in any cluster.
             "allow-privileged": "true",
             **self._for_node(),
-            **self.flags.get("kube-apiserver", {}),
         }
         if self.audit:
             argv |= {"audit-policy-file": self._audit_policy, "audit-log-path": self.audit_log}
+        argv |= self.flags.get("kube-apiserver", {})
         return Part(
             name="kube-apiserver",
             argv=_argv(self.binaries["kube-apiserver"], argv),
