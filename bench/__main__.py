@@ -1,4 +1,4 @@
-"""`python -m bench [start writes jobs reattach idle up check]`: measures, prints a table, and judges nothing.
+"""`python -m bench [start minute writes ...]`: measures, prints a table, and judges nothing.
 
 Exit code 0 when everything was measured, whatever came out; 1 when something could not be, 130 on Ctrl-C.
 """
@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import ground, idle, jobs, reattach, start, up, writes
+from bench import ground, idle, jobs, minute, reattach, start, up, writes
 from bench.rows import NotMeasured, Row, table
 from goosejobs_local.converge import PartFailed
 from goosejobs_local.make import Unresolved
@@ -25,6 +25,7 @@ _SHORTEST_IDLE_SECONDS = 10.0
 
 BENCHES: dict[str, Callable[[argparse.Namespace], list[Row]]] = {
     "start": lambda options: start.run(options.runs),
+    "minute": lambda options: minute.run(options.sizes, options.starts, options.controller_requests),
     "writes": lambda options: writes.run(options.writes_runs),
     "jobs": lambda options: jobs.run(options.each, options.turns),
     "reattach": lambda options: reattach.run(options.in_flight, options.running),
@@ -82,6 +83,19 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure speed and size.")
     parser.add_argument("bench", nargs="*", metavar="BENCH", help=f"{', '.join(BENCHES)}; default: all")
     parser.add_argument("--runs", type=int, default=25, help="start: runs of each schedule")
+    parser.add_argument(
+        "--sizes",
+        type=int,
+        nargs="+",
+        default=[20, 200, 1000],
+        help="minute: GooseJobs, and as many CronJobs",
+    )
+    parser.add_argument(
+        "--starts", type=int, default=300, help="minute: scheduled runs a second, of Temporal"
+    )
+    parser.add_argument(
+        "--controller-requests", type=int, default=20, help="minute: requests a second, of a controller"
+    )
     parser.add_argument("--writes-runs", type=int, default=10, help="writes: runs")
     parser.add_argument("--each", type=int, default=5, help="jobs: GooseJobs, and as many CronJobs")
     parser.add_argument(
@@ -97,7 +111,8 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     if unknown := set(options.bench) - set(BENCHES):
         parser.error(f"there is no bench {', '.join(sorted(unknown))}; there is: {', '.join(BENCHES)}")
     counts = options.runs, options.writes_runs, options.each, options.turns, options.in_flight
-    if min(*counts, options.objects, options.rounds) < 1:
+    more = *options.sizes, options.starts, options.controller_requests, options.objects, options.rounds
+    if min(*counts, *more) < 1:
         parser.error("there must be at least one of each")
     if options.idle_seconds < _SHORTEST_IDLE_SECONDS:
         parser.error(f"--idle-seconds must be at least {_SHORTEST_IDLE_SECONDS:g}")

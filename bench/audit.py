@@ -1,4 +1,4 @@
-"""What the API server wrote down: each request that changed something."""
+"""What the API server wrote down: each request that changed something, and reads if it was told to."""
 
 import json
 from collections import Counter
@@ -9,13 +9,15 @@ from urllib.parse import parse_qs, urlsplit
 
 from goosejobs.model import names
 
+READS = frozenset({"get", "list"})
+
 
 @dataclass(frozen=True)
 class Change:
-    """A request to change something.
+    """A request to change something, or to read it.
 
     Attributes:
-        verb: create, update, patch, delete.
+        verb: create, update, patch, delete; get, list.
         resource: Its kind's plural, with the subresource: `goosejobs/status`.
         namespace: Of the object.
         name: Of the object.
@@ -57,10 +59,23 @@ class AuditLog:
         self.offset = self.path.stat().st_size
 
     def read(self) -> list[Change]:
-        """What has come since the last `skip`."""
+        """What has changed since the last `skip`."""
+        return [change for change in self.requests() if change.verb not in READS]
+
+    def requests(self) -> list[Change]:
+        """What has come since the last `skip`, what was read, too; only whole lines."""
+        return [_change(json.loads(line)) for line in self._lines()]
+
+    def more(self) -> list[Change]:
+        """As `requests`, each of them once: it skips what it gives."""
+        lines = self._lines()
+        self.offset += sum(map(len, lines))
+        return [_change(json.loads(line)) for line in lines]
+
+    def _lines(self) -> list[bytes]:
         with self.path.open("rb") as file:
             file.seek(self.offset)
-            return [_change(json.loads(line)) for line in file]
+            return [line for line in file if line.endswith(b"\n")]
 
 
 def _change(event: dict[str, object]) -> Change:
@@ -90,9 +105,18 @@ def _writer(uri: str, agent: str) -> str:
     """
     if manager := parse_qs(urlsplit(uri).query).get("fieldManager"):
         return manager[0]
-    program, *_, last = agent.split("/")
+    program, last = agent.split("/", maxsplit=1)[0], agent.rsplit("/", maxsplit=1)[-1]
     known = {"kube-controller-manager": last, "OpenAPI-Generator": "goosejobs"}
     return known.get(program, program)
+
+
+def policy(*, reads: bool) -> str:
+    """What the API server is to write down: changes, and what is read (but no watch) if that is asked for."""
+    changes = ("create", "update", "patch", "delete", "deletecollection")
+    wanted = [*changes, *(sorted(READS) if reads else ())]
+    rules = [{"level": "Metadata", "verbs": wanted}, {"level": "None"}]
+    kind = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy"}
+    return json.dumps({**kind, "omitStages": ["RequestReceived"], "rules": rules})
 
 
 def by_resource(changes: list[Change]) -> str:

@@ -29,9 +29,9 @@ class Times:
         return self.first[event] - self.due
 
 
-async def times(client: Client, workflow_type: str) -> list[Times]:
-    """Of all workflows of a type that schedules have started and that succeeded, as they were due."""
-    query = f"WorkflowType = '{workflow_type}' AND ExecutionStatus = 'Completed'"
+async def times(client: Client, workflow_type: str, status: str = "Completed") -> list[Times]:
+    """Of all workflows of a type that schedules have started, and that are of a status, as they were due."""
+    query = f"WorkflowType = '{workflow_type}' AND ExecutionStatus = '{status}'"
     found = [await _times(client, one) async for one in client.list_workflows(query)]
     return sorted((one for one in found if one is not None), key=lambda one: one.due)
 

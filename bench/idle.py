@@ -5,8 +5,6 @@ import math
 import statistics
 import time
 import urllib.request
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from temporalio.client import (
@@ -20,8 +18,9 @@ from temporalio.client import ScheduleSpec as Spec
 
 from bench import empty
 from bench.audit import AuditLog, Change, by_resource
-from bench.ground import Ground, ended, grounds, until
+from bench.ground import Ground, grounds, until
 from bench.objects import goosejob, manifest
+from bench.ready import ready
 from bench.rows import NotMeasured, Row
 from bench.usage import Usage, usage
 from goosejobs_operator.settings import OperatorSettings
@@ -39,10 +38,6 @@ _AT_ONE_TIME = 16
 """As many as the operator works on at one time by default."""
 
 _LAST_RESYNC = "goosejobs_last_resync_timestamp_seconds "
-_READY = (
-    "jsonpath={.metadata.name} {.metadata.generation} {.status.observedGeneration} "
-    '{.status.conditions[?(@.type=="Ready")].status}{"\\n"}'
-)
 
 
 @dataclass
@@ -193,39 +188,12 @@ def _memory(seen: Measured) -> list[Row]:
 async def _take_in(ground: Ground, objects: int) -> tuple[float, float]:
     """Apply them; seconds until kubectl was done, and until all were Ready."""
     text = manifest(*(goosejob(f"bench-{number:05}", number, _NEXT_YEAR) for number in range(objects)))
-    async with _ready(ground) as names:
+    async with ready(ground) as names:
         began = time.monotonic()
         await ground.kubectl("apply", "-f", "-", text=text)
         applied = time.monotonic() - began
         seen = await until(lambda: len(names) >= objects, _PATIENCE_SECONDS, f"{objects} Ready GooseJobs")
     return applied, seen - began
-
-
-@asynccontextmanager
-async def _ready(ground: Ground) -> AsyncIterator[set[str]]:
-    """Follow which GooseJobs are Ready, as a user of `kubectl get --watch` would."""
-    ready: set[str] = set()
-    argv = ground.platform.kubectl("get", "goosejobs", "--watch", f"--output={_READY}")
-    process = await asyncio.create_subprocess_exec(
-        *argv, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
-    )
-
-    async def follow() -> None:
-        if process.stdout is None:
-            raise NotMeasured("kubectl has no output")
-        async for line in process.stdout:
-            name, *state = line.decode().split()
-            if len(state) == 3 and state[0] == state[1] and state[2] == "True":
-                ready.add(name)
-
-    following = asyncio.create_task(follow())
-    try:
-        yield ready
-    finally:
-        following.cancel()
-        with suppress(asyncio.CancelledError):
-            await following
-        await ended(process)
 
 
 async def _watch(ground: Ground, pids: tuple[int, int], idle: tuple[Idle, Idle], interval: float) -> None:

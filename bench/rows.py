@@ -44,10 +44,15 @@ def median(values: Iterable[float]) -> float:
     return statistics.median(values)
 
 
+def percentile(values: Iterable[float], percent: int) -> float:
+    """The value that so many of a hundred are at most."""
+    ordered = sorted(values)
+    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
+
+
 def p90(values: Iterable[float]) -> float:
     """The value that nine of ten are at most."""
-    ordered = sorted(values)
-    return ordered[max(0, -(-len(ordered) * 9 // 10) - 1)]
+    return percentile(values, 90)
 
 
 def table(rows: Sequence[Row]) -> str:
