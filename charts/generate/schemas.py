@@ -47,6 +47,10 @@ def several(item: Schema) -> Schema:
     return {"type": "array", "uniqueItems": True, "items": item}
 
 
+POD_MONITOR = part(
+    enabled=BOOL, labels=TEXTS, interval={"type": "string", "pattern": r"^([0-9]+(ms|[smh]))*$"}
+)
+
 SHARED: dict[str, Schema] = {
     "global": OBJECT,
     "temporal": part(
@@ -91,11 +95,7 @@ SHARED: dict[str, Schema] = {
         enabled=BOOL,
         maxUnavailable={"type": ["integer", "string"], "pattern": r"^[0-9]{1,3}%$", "minimum": 1},
     ),
-    "metrics": part(
-        podMonitor=part(
-            enabled=BOOL, labels=TEXTS, interval={"type": "string", "pattern": r"^([0-9]+(ms|[smh]))*$"}
-        )
-    ),
+    "metrics": part(podMonitor=POD_MONITOR),
     "networkPolicy": part(
         enabled=BOOL,
         metricsFrom=LIST,
@@ -110,6 +110,7 @@ SHARED: dict[str, Schema] = {
 CRDS: dict[str, Schema] = {"global": OBJECT, "annotations": TEXTS, "labels": TEXTS}
 
 OPERATOR: dict[str, Schema] = SHARED | {
+    "metrics": part(podMonitor=POD_MONITOR, prometheusRule=part(enabled=BOOL, labels=TEXTS)),
     "namespaces": several({"type": "string", "pattern": NAMESPACE}),
     "replicas": integer(0, 10),
     "resyncSeconds": integer(1),

@@ -24,7 +24,10 @@ OTHERS = (
     foreign.Module(
         "github.com/prometheus-operator/prometheus-operator@v0.93.0",
         "h1:AohlYJT+En8TmNpAcEUJ3GsaJTAqfEBwHmGTVpRm/Io=",
-        ("example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml",),
+        (
+            "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml",
+            "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
+        ),
     ),
     foreign.Module(
         "github.com/kedacore/keda/v2@v2.18.0",

@@ -1,0 +1,62 @@
+"""The alerts ask for metrics and words that there are, and each leads to its place in on-call.md."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client.metrics import MetricWrapperBase
+
+from goosejobs.model.reasons import Outcome, Reason
+from goosejobs.model.status import Phase
+from goosejobs_operator import metrics as operator_metrics
+from goosejobs_worker import metrics as worker_metrics
+
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs/on-call.md").read_text()
+[GROUP] = yaml.safe_load((ROOT / "charts/goosejobs/files/alerts.yaml").read_text())["groups"]
+RULES: list[dict[str, Any]] = GROUP["rules"]
+SAMPLES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
+"""What Prometheus sees of each kind of metric, after its name."""
+LABELS = {
+    f"{told.name}{suffix}": {*metric._labelnames, "job", "le"}
+    for module in (operator_metrics, worker_metrics)
+    for metric in vars(module).values()
+    if isinstance(metric, MetricWrapperBase)
+    for told in metric.describe()
+    for suffix in SAMPLES[told.type]
+}
+WORDS = {
+    "reason": {*Reason},
+    "outcome": {*Outcome},
+    "phase": {*Phase},
+    "result": {"ok"},
+    "fate": {"failed", "dropped"},
+}
+each = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+
+
+@each
+def test_an_alert_asks_for_metrics_that_there_are(rule: dict[str, Any]) -> None:
+    asked = re.findall(r"(goosejobs_\w+)(?:{(.*?)})?", rule["expr"])
+    assert asked
+    for metric, matchers in asked:
+        assert metric in LABELS
+        for label, value in re.findall(r'(\w+)\s*(?:=~|!=|=)\s*"(.*?)"', matchers):
+            assert label in LABELS[metric]
+            assert set(value.split("|")) <= WORDS[label]
+
+
+@each
+def test_an_alert_says_what_it_is_and_leads_to_its_place(rule: dict[str, Any]) -> None:
+    assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
+    assert set(rule["annotations"]) == {"summary", "description", "runbook"}
+    page, _, anchor = rule["annotations"]["runbook"].partition("#")
+    titles = re.findall(r"^#+ (.*)$", (ROOT / "docs" / page).read_text(), re.MULTILINE)
+    assert anchor in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_every_alert_is_explained_with_its_severity_and_no_other() -> None:
+    rows = re.findall(r"^\| `(GooseJobs\w+)` \| (\w+) \| .+ \| .+ \|$", PAGE, re.MULTILINE)
+    assert rows == [(rule["alert"], rule["labels"]["severity"]) for rule in RULES]
