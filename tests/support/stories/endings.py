@@ -149,31 +149,3 @@ def check_diary(story: Story, diary: dict[str, list[Line]]) -> None:
         assert not twice, f"{job.name}: attempts that began twice: {twice}"
         overlaps = [line for line in lines if line.word == "overlap" and line.policy != "Allow"]
         assert not overlaps, f"{job.name}: somebody else was alive at the start of {overlaps}"
-
-
-def check_watch(seen: list[Object]) -> None:
-    """What no state that anybody could see may show, in the order in which the watch told them (I13, I14)."""
-    before: dict[str, Object] = {}
-    for obj in seen:
-        status = obj.get("status") or {}
-        name, uid = obj["metadata"]["name"], obj["metadata"]["uid"]
-        assert status.get("observedGeneration", -1) <= obj["metadata"]["generation"], name
-        old = before.get(uid)
-        if old is not None:
-            _check_step(name, old, obj)
-        before[uid] = obj
-
-
-def _check_step(name: str, old: Object, new: Object) -> None:
-    left, right = counts_of(old), counts_of(new)
-    assert right.total() >= left.total(), f"{name}: the counts went from {dict(left)} to {dict(right)}"
-    ended = {run["id"] for run in (old.get("status") or {}).get("recentRuns") or []}
-    again = [run["id"] for run in (new.get("status") or {}).get("active") or [] if run["id"] in ended]
-    assert not again, f"{name}: {again} had ended, and are active again"
-    last = _due(old), _due(new)
-    assert last[0] <= last[1], f"{name}: lastRun went back from {last[0]} to {last[1]}"
-
-
-def _due(obj: Object) -> str:
-    run = (obj.get("status") or {}).get("lastRun") or {}
-    return str(run.get("scheduledTime") or run.get("startTime") or "")

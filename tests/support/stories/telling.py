@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import itertools
 import json
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -36,8 +37,7 @@ class Told:
         ends: What is compared, by GooseJob.
         objects: The GooseJobs at the end; None of one that was deleted.
         uids: All lives of each GooseJob, oldest first, and when each began.
-        seen: Every state of a GooseJob that the watch has told, in order.
-        diary: What the agents wrote, by GooseJob; read at the end.
+        events: All that a watch has told, in order, as `support.lifecycle_rules` takes it; by GooseJob.
         workflows: Of each uid, the runs that Temporal knows: each execution's workflow id.
         happened: The kills whose time came.
     """
@@ -45,7 +45,7 @@ class Told:
     ends: dict[str, dict[str, Any]] = field(default_factory=dict)
     objects: dict[str, Object | None] = field(default_factory=dict)
     uids: dict[str, list[str]] = field(default_factory=dict)
-    seen: list[Object] = field(default_factory=list)
+    events: dict[str, list[Object]] = field(default_factory=dict)
     workflows: dict[str, list[str]] = field(default_factory=dict)
     happened: list[Kill] = field(default_factory=list)
 
@@ -65,7 +65,9 @@ class Teller:
         self._pool = self.namespace
         self._latest: dict[str, Object] = {}
         self._alive: set[str] = set()
-        self.told = Told(uids={job.name: [] for job in story.jobs})
+        self.told = Told(
+            uids={job.name: [] for job in story.jobs}, events={job.name: [] for job in story.jobs}
+        )
 
     async def tell(self) -> Told:
         """From the first apply to the end, and back to an empty stage."""
@@ -187,13 +189,15 @@ class Teller:
     async def _note_end(self, diary: Diary) -> None:
         """What stands there at the end; then everything goes, and nothing is left."""
         client = await schedules.connect(self._rig.temporal_address)
+        for job in self._story.jobs:
+            for uid in self.told.uids[job.name]:
+                await self._agree(client, job, uid)
         await eventually(self._is_quiet, timeout=_PATIENCE, message="the story does not come to rest")
         for job in self._story.jobs:
             obj = self._now(job)
             self.told.objects[job.name] = obj
             self.told.ends[job.name] = endings.end_of(job, obj)
         endings.check_diary(self._story, {job.name: diary.lines(job.name) for job in self._story.jobs})
-        await self._check_workflows(client)
         for job in self._story.jobs:
             await self._delete(job)
         assert not diary.alive(), f"alive after all: {diary.alive()}"
@@ -205,27 +209,22 @@ class Teller:
     def _is_quiet(self) -> bool:
         return all(endings.is_quiet(job, self._now(job)) for job in self._story.jobs)
 
-    async def _check_workflows(self, client: Client) -> None:
-        """Temporal's own account of the runs, by its index, which lags."""
-        for job in self._story.jobs:
-            for uid in self.told.uids[job.name]:
-                obj = self._latest[uid]
-                expected = endings.runs_of(obj) if self._now(job) is obj else None
-                await self._agree(client, uid, expected)
-                found = self.told.workflows[uid]
-                assert len(set(found)) == len(found), f"{job.name}: a workflow ran twice: {found}"
-
-    async def _agree(self, client: Client, uid: str, expected: int | None) -> None:
-        """Wait until Temporal knows as many runs."""
+    async def _agree(self, client: Client, job: Job, uid: str) -> None:
+        """Temporal's own account of the runs, by its index, which lags: each ran once, and is on record."""
         query = f"{names.UID_ATTRIBUTE} = '{uid}' AND WorkflowType = '{names.WORKFLOW_TYPE}'"
 
         async def known() -> bool:
-            self.told.workflows[uid] = [run.id async for run in client.list_workflows(query)]
-            assert expected in {None, len(self.told.workflows[uid])}, self.told.workflows[uid]
+            found = [run.id async for run in client.list_workflows(query)]
+            obj = self._latest[uid]
+            told = endings.runs_of(obj) if obj is self._now(job) else len(found)
+            assert len(found) == told, f"the record tells {told} runs, and Temporal {found}"
+            self.told.workflows[uid] = found
             return True
 
         agreed: Callable[[], bool | Awaitable[bool]] = known
-        await eventually(agreed, message=f"the record of {uid} tells {expected} runs, and Temporal others")
+        await eventually(agreed, timeout=_PATIENCE, message=job.name)
+        found = self.told.workflows[uid]
+        assert len(set(found)) == len(found), f"{job.name}: a workflow ran twice: {found}"
 
     async def _kubectl(self, *arguments: str, body: str | None = None) -> str:
         """kubectl, again and again while the API server is away."""
@@ -248,7 +247,7 @@ class Teller:
                 await watch
 
     async def _watch(self) -> None:
-        while True:
+        for number in itertools.count():
             process = await asyncio.create_subprocess_exec(
                 *self._rig.platform.kubectl(
                     "get", "gj", "-n", self.namespace, "-w", "-o", "json", "--output-watch-events"
@@ -258,13 +257,13 @@ class Teller:
             )
             try:
                 assert process.stdout is not None
-                await self._read(process.stdout)
+                await self._read(process.stdout, again=number > 0)
             finally:
                 if process.returncode is None:
                     process.kill()
                 await process.wait()
 
-    async def _read(self, stream: asyncio.StreamReader) -> None:
+    async def _read(self, stream: asyncio.StreamReader, *, again: bool) -> None:
         text, decoder = "", json.JSONDecoder()
         while piece := await stream.read(1 << 16):
             text += piece.decode()
@@ -274,8 +273,21 @@ class Teller:
                 except ValueError:
                     break  # there is more to come
                 text = text[end:]
-                self.told.seen.append(event["object"])
-                self._see(event["object"])
+                self._note(event, again=again)
+
+    def _note(self, event: Object, *, again: bool) -> None:
+        """A watch that comes back begins with what is there now: known already, or after a gap."""
+        obj = event["object"]
+        events = self.told.events[obj["metadata"]["name"]]
+        known = [
+            each["object"] for each in events if each["object"]["metadata"]["uid"] == obj["metadata"]["uid"]
+        ]
+        self._see(obj)
+        if event["type"] == "ADDED" and known:
+            if _version(obj) <= _version(known[-1]):
+                return
+            event = {**event, "type": "MODIFIED"}
+        events.append({**event, "gap": True} if again else event)
 
     def _see(self, obj: Object) -> None:
         uid = obj["metadata"]["uid"]

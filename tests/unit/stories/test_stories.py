@@ -110,19 +110,3 @@ def test_an_attempt_that_began_twice_is_seen() -> None:
     endings.check_diary(story, {"a": [line("start"), line("start", run="s"), line("start", life=2)]})
     with pytest.raises(AssertionError, match="began twice"):
         endings.check_diary(story, {"a": [line("start"), line("start")]})
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "what"),
-    [
-        ({"counts": {"failed": 2}}, {"counts": {"failed": 1}}, "the counts went"),
-        ({"recentRuns": [{"id": "x"}]}, {"active": [{"id": "x"}]}, "are active again"),
-        ({"lastRun": {"scheduledTime": "2"}}, {"lastRun": {"scheduledTime": "1"}}, "lastRun went back"),
-    ],
-)
-def test_a_status_that_goes_back_is_seen(before: Object, after: Object, what: str) -> None:
-    endings.check_watch([seen(**after), seen(**before), seen(uid="another", **after)])
-    with pytest.raises(AssertionError, match=what):
-        endings.check_watch([seen(**before), seen(**after)])
-    with pytest.raises(AssertionError, match="a"):
-        endings.check_watch([seen(observedGeneration=2)])
