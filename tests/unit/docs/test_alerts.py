@@ -60,3 +60,9 @@ def test_an_alert_says_what_it_is_and_leads_to_its_place(rule: dict[str, Any]) -
 def test_every_alert_is_explained_with_its_severity_and_no_other() -> None:
     rows = re.findall(r"^\| `(GooseJobs\w+)` \| (\w+) \| .+ \| .+ \|$", PAGE, re.MULTILINE)
     assert rows == [(rule["alert"], rule["labels"]["severity"]) for rule in RULES]
+
+
+def test_the_metrics_that_the_page_names_are_there() -> None:
+    named = set(re.findall(r"`(goosejobs_\w+)", PAGE))
+    assert len(named) >= 8
+    assert named <= set(LABELS)

@@ -1,9 +1,7 @@
 """docs/features.md has all that others have and all our fields, and each row has its tests, or a reason."""
 
-import ast
 import re
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,25 +76,14 @@ def words(section: str) -> set[str]:
     return set(re.findall(r"`([\w.]+)`", first))
 
 
-@cache
-def functions(file: Path) -> frozenset[str]:
-    """The tests that a file defines."""
-    tree = ast.parse(file.read_text())
-    return frozenset(
-        node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    )
-
-
 @pytest.mark.parametrize(
     ("section", "row"), ROWS, ids=lambda value: value[0] if isinstance(value, tuple) else value
 )
-def test_a_row_names_tests_that_are_there_or_says_why_there_is_none(section: str, row: Row) -> None:
+def test_a_row_names_its_tests_or_says_why_there_is_none(section: str, row: Row) -> None:
     theirs, ours, shown = row
     assert theirs, section
-    links = re.findall(r"\[`(test_\w+)`\]\((\.\./tests/[^)]+\.py)\)", shown)
-    for name, path in links:
-        assert name in functions((ROOT / "docs" / path).resolve()), f"{name} is not in {path}"
-    if not links:
+    test = r"\[`test_\w+`\]\(\.\./tests/[^)]+\.py\)"  # whether it is there: test_links.py
+    if not re.fullmatch(rf"{test}(, {test})*", shown):
         assert shown == "—"
         assert re.match(r"\*\*None\*\*.*: .{20,}", ours), ours
 

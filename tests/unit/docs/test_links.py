@@ -1,5 +1,6 @@
 """Links inside the repository's pages lead to something."""
 
+import ast
 import re
 from functools import cache
 from pathlib import Path
@@ -29,3 +30,17 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert target.exists(), link
         if anchor:
             assert anchor in anchors(target), link
+
+
+@cache
+def functions(file: Path) -> frozenset[str]:
+    """What a file of tests defines."""
+    tree = ast.parse(file.read_text())
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return frozenset(node.name for node in ast.walk(tree) if isinstance(node, kinds))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_test_that_a_page_names_is_in_its_file(page: Path) -> None:
+    for name, file in re.findall(r"\[`(test_\w+)`\]\(([^)\s]+\.py)\)", page.read_text()):
+        assert name in functions((page.parent / file).resolve()), f"{name} is not in {file}"
