@@ -1,7 +1,6 @@
 """What no event tells of is found by the next resync, and a look that finds nothing writes nothing."""
 
 import json
-import re
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -19,6 +18,7 @@ from temporalio.client import (
 from support import schedules
 from support.events import told
 from support.objects import Object, apply, condition, get, goosejob, is_true
+from support.resyncs import metric, resynced
 from support.rig import Handle, Rig
 from support.schedules import argument, schedule, schedule_id
 
@@ -46,28 +46,11 @@ async def client(rig: Rig) -> Client:
     return await schedules.connect(rig.temporal_address)
 
 
-def metric(handle: Handle, name: str) -> float:
-    with urllib.request.urlopen(f"http://{handle.address}/metrics", timeout=5) as answer:
-        text = answer.read().decode()
-    found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
-    return float(found.group(1)) if found else 0.0
-
-
 async def ready(rig: Rig, eventually: Eventually, name: str) -> Object:
     obj: Object = await eventually(
         lambda: (o := get(rig.kubectl, NAMESPACE, name)) and is_true(o, "Ready") and o, timeout=90
     )
     return obj
-
-
-async def resynced(quick: Handle, eventually: Eventually, times: int) -> None:
-    """Wait until so many whole resyncs more have ended."""
-    for _ in range(times + 1):
-        before = metric(quick, "goosejobs_last_resync_timestamp_seconds")
-        await eventually(
-            lambda before=before: metric(quick, "goosejobs_last_resync_timestamp_seconds") > before,
-            timeout=90,
-        )
 
 
 @pytest.mark.invariant("I17")

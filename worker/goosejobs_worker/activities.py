@@ -103,18 +103,21 @@ class Activities:
             attempt: Number of the attempt that starts.
             ended: Its attempts before that one.
         """
-        last = activity.info().attempt >= ANNOUNCE_TRIES
+        last, known = activity.info().attempt >= ANNOUNCE_TRIES, True
         try:
             async with asyncio.timeout(ANNOUNCE_PATIENCE.total_seconds()):
-                wait = await self._announce(run, attempt, ended)
+                wait, known = await self._announce(run, attempt, ended)
         except (ClientError, TimeoutError) as error:
             if not last:
                 raise
             logger.warning("a run begins unannounced", extra={"run": run.workflow_id, "error": str(error)})
             wait = FENCE if self._settings.mode is Mode.PROCESS else timedelta(0)
-        return self._announcement.model_copy(update={"wait": wait})
+        return self._announcement.model_copy(update={"wait": wait, "unknown": not known})
 
-    async def _announce(self, run: RunInfo, attempt: int, ended: list[EndedAttempt]) -> timedelta:
+    async def _announce(
+        self, run: RunInfo, attempt: int, ended: list[EndedAttempt]
+    ) -> tuple[timedelta, bool]:
+        """How long to wait for what may be alive, and whether there is such a GooseJob."""
         jobs = self._settings.mode is Mode.JOB
         ref, wait = run.goosejob, timedelta(0)
         job = names.job_name(ref.name, ref.uid, run.id, attempt) if jobs else None
@@ -125,10 +128,11 @@ class Activities:
             wait = wait_before_start(read_status(obj), run.id, now, jobs_are_ended=jobs)
             return announced(obj, run, attempt, self._settings.identity, now, job_name=job, ended=ended)
 
-        if await self._kube.write_runs(ref, in_time(fold)) and attempt == 1:
+        known = await self._kube.write_runs(ref, in_time(fold))
+        if known and attempt == 1:
             where = f"Job {job}" if job else f"worker {self._settings.identity}"
             self._recorder.tell(ref, events.started(run, where))
-        return wait
+        return wait, known
 
     @activity.defn(name=EXECUTE_ATTEMPT)
     async def execute_attempt(self, attempt: AttemptRequest) -> AttemptResult:
@@ -190,7 +194,7 @@ class Activities:
 
     async def _execute(self, attempt: AttemptRequest, lifeline: Lifeline) -> AttemptResult:
         """Run the executor to its end: what the SDK calls a cancellation is an order to stop, passed on."""
-        executing = asyncio.create_task(self._executor.execute(attempt, lifeline))
+        executing = asyncio.create_task(self._execute_alone(attempt, lifeline))
         leaving = asyncio.create_task(self._leave(lifeline))
         try:
             while True:
@@ -204,6 +208,17 @@ class Activities:
                         lifeline.stop(why)
         finally:
             leaving.cancel()
+
+    async def _execute_alone(self, attempt: AttemptRequest, lifeline: Lifeline) -> AttemptResult:
+        """Outwait the process of a run that was reset: it may be alive on any worker.
+
+        A Kubernetes Job is found by its name.
+        """
+        first = attempt.run.first_run_id
+        was_reset = first not in {"", activity.info().workflow_run_id}
+        if was_reset and self._settings.mode is Mode.PROCESS:
+            await asyncio.wait({lifeline.stopped}, timeout=FENCE.total_seconds())
+        return await self._executor.execute(attempt, lifeline)
 
     async def _leave(self, lifeline: Lifeline) -> None:
         """A Kubernetes Job does not need this worker: when it is to stop, nothing is waited for."""

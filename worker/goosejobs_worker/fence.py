@@ -15,6 +15,8 @@ HEARTBEAT_TIMEOUT: Final = timedelta(seconds=15)
 """After this silence an attempt is given up. Its processes are dead by then: their lease is shorter
 (goosejobs_worker.lifeline). It bounds how long a lost worker goes unnoticed."""
 
+_CUT_OFF: Final = frozenset({Reason.TERMINATED, Reason.WORKFLOW_LOST})
+
 FENCE: Final = HEARTBEAT_TIMEOUT
 """How long processes can outlive their workflow, at most."""
 
@@ -37,5 +39,5 @@ def wait_before_start(
     if any(may_live(other) for other in status.active):
         return FENCE  # it never recorded its end, and nobody knows since when it is gone
     records = [*status.recent_runs, *([status.last_run] if status.last_run else [])]
-    gone = [run.finish_time for run in records if run.reason == Reason.TERMINATED and may_live(run)]
+    gone = [run.finish_time for run in records if run.reason in _CUT_OFF and may_live(run)]
     return max([timedelta(0), *(finish + FENCE - now for finish in gone)])

@@ -32,6 +32,19 @@ def out_of_time(attempts: Attempts, seconds: int, *, cut: AttemptResult | None =
     return _ended(cut or attempts.latest, Outcome.FAILED, Reason.DEADLINE_EXCEEDED, message)
 
 
+def unknown_here(attempts: Attempts) -> AttemptResult:
+    """The end of a run whose GooseJob is not there: no goose is started that nobody would hear of.
+
+    Args:
+        attempts: Its attempts.
+    """
+    message = (
+        "there is no such GooseJob here: it was deleted, or it is of another cluster, which shares the "
+        "Temporal namespace and has a pool of this name"
+    )
+    return _ended(attempts.latest, Outcome.FAILED, Reason.POOL_REFUSED, message)
+
+
 def _between(attempts: Attempts) -> str:
     """At what the deadline met a run of which no goose ran."""
     latest, made = attempts.latest, attempts.made

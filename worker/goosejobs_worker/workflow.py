@@ -38,7 +38,7 @@ with workflow.unsafe.imports_passed_through():
     from goosejobs.model.spec import ConcurrencyPolicy
     from goosejobs_worker.attempts import Attempts
     from goosejobs_worker.fence import FENCE, HEARTBEAT_TIMEOUT
-    from goosejobs_worker.stopped import killed, out_of_time
+    from goosejobs_worker.stopped import killed, out_of_time, unknown_here
 
 ANNOUNCE: Final = "announce"
 EXECUTE_ATTEMPT: Final = "execute_attempt"
@@ -81,6 +81,8 @@ class Announcement(Message):
     heartbeat_timeout: timedelta | None = None
     start_timeout: timedelta = timedelta(0)
     """How long goose may take to start in a pod."""
+    unknown: bool = False
+    """There is no such GooseJob here: it is gone, or of another cluster with a pool of this name."""
 
 
 @workflow.defn(name=names.WORKFLOW_TYPE)
@@ -151,7 +153,7 @@ class GooseJobRun:
         """Attempt until there is nothing more to try, or until it is to stop."""
         try:
             await self._fence()
-            while True:
+            while not (self.announcement and self.announcement.unknown):
                 self.attempts.made += 1
                 if self.attempts.made > 1:
                     await self._announce()
@@ -162,6 +164,7 @@ class GooseJobRun:
                 if self._is_to_stop():
                     return self._stopped()
                 await workflow.sleep(delay)
+            return unknown_here(self.attempts)
         except (asyncio.CancelledError, FailureError) as error:
             if not is_cancelled_exception(error):
                 raise
@@ -343,6 +346,7 @@ def _run_info(request: RunRequest) -> RunInfo:
         trigger=request.trigger_at(scheduled),
         scheduled_time=scheduled,
         start_time=info.start_time,
+        first_run_id=info.first_execution_run_id,
     )
 
 

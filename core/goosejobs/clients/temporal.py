@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import Client
 from temporalio.common import SearchAttributeKey
@@ -43,12 +44,17 @@ def translated(what: str, tls: Tls = None) -> Iterator[None]:
     try:
         yield
     except RPCError as error:
-        kind = _KINDS.get(error.status, Unavailable)
+        kind = Unavailable if _is_about_namespace(error) else _KINDS.get(error.status, Unavailable)
         raise kind(f"Temporal: cannot {what}: {explained(error.message, tls)}") from error
     except Undecodable as error:
         raise Unavailable(f"Temporal: cannot {what}: {error}") from error
     except (TimeoutError, OSError) as error:
         raise Unavailable(f"Temporal: cannot {what}: {type(error).__name__}: {error}") from error
+
+
+def _is_about_namespace(error: RPCError) -> bool:
+    """Whether the Temporal namespace is missing, which tells nothing about what is in it."""
+    return any(detail.Is(NamespaceNotFoundFailure.DESCRIPTOR) for detail in error.grpc_status.details)
 
 
 async def connect(keyring: Keyring, runtime: Runtime | None = None, *, lazy: bool = False) -> Client:

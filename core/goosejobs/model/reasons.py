@@ -75,6 +75,8 @@ class Reason(StrEnum):
     CANCELLED = "Cancelled"
     TERMINATED = "Terminated"
     """The run's workflow was terminated from outside; the operator closed the record."""
+    WORKFLOW_LOST = "WorkflowLost"
+    """Temporal does not know the run's workflow any more; the operator closed the record."""
 
 
 INFRASTRUCTURE = frozenset({Reason.WORKER_SHUTDOWN, Reason.WORKER_LOST})

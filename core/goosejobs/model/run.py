@@ -117,6 +117,9 @@ class RunInfo(Message):
     trigger: Trigger
     scheduled_time: datetime | None = None
     start_time: datetime
+    first_run_id: str = ""
+    """Temporal's own id of the workflow as it started: a reset gives it another one. Empty in what an earlier
+    release sent."""
 
 
 class AttemptRequest(Message):

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from goosejobs.model.reasons import Outcome, Reason
 from goosejobs.model.run import Trigger
 from goosejobs.model.status import ActiveRun, GooseJobStatus, LastRun
@@ -40,8 +42,9 @@ def test_a_run_that_never_recorded_its_end_is_waited_for() -> None:
     assert wait_before_start(GooseJobStatus(active=[active("a"), active("b")]), "b", NOW) == FENCE
 
 
-def test_a_terminated_run_is_waited_for_from_when_it_was_terminated() -> None:
-    status = GooseJobStatus(last_run=record("a", Reason.TERMINATED, ago=4))
+@pytest.mark.parametrize("reason", [Reason.TERMINATED, Reason.WORKFLOW_LOST])
+def test_a_terminated_run_is_waited_for_from_when_it_was_terminated(reason: Reason) -> None:
+    status = GooseJobStatus(last_run=record("a", reason, ago=4))
     assert wait_before_start(status, "b", NOW) == FENCE - timedelta(seconds=4)
 
 

@@ -8,7 +8,7 @@ from goosejobs.model.reasons import Outcome, Reason
 from goosejobs.model.run import AttemptResult, Tokens
 from goosejobs.model.spec import Retry
 from goosejobs_worker.attempts import Attempts
-from goosejobs_worker.stopped import killed, out_of_time
+from goosejobs_worker.stopped import killed, out_of_time, unknown_here
 
 T0 = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 BEFORE = "the run did not end within 60 s (spec.runDeadlineSeconds): "
@@ -85,3 +85,9 @@ def test_of_many_attempts_the_newest_are_told() -> None:
     assert [one.attempt for one in many.ended] == list(range(16, 26))
     assert many.ended[0].start_time == T0 + timedelta(minutes=15)
     assert many.ended[0].finish_time == T0 + timedelta(minutes=15, seconds=30)
+
+
+def test_a_run_whose_goosejob_is_not_there_is_refused_and_not_tried_again() -> None:
+    ended = unknown_here(attempts(0))
+    assert (ended.outcome, ended.reason, ended.attempt) == (Outcome.FAILED, Reason.POOL_REFUSED, 0)
+    assert "another cluster" in ended.message
