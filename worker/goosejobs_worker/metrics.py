@@ -2,10 +2,14 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from goosejobs.model.reasons import Outcome, Reason
 from goosejobs.model.run import AttemptResult
 
 RUNNING = Gauge("goosejobs_worker_attempts_running", "Attempts that this worker executes now.")
 ATTEMPTS = Counter("goosejobs_worker_attempts", "Attempts that ended.", ["outcome", "reason"])
+for _reason in Reason:
+    if _reason is not Reason.COMPLETED:  # there at 0: Prometheus sees no increase in what begins at 1
+        ATTEMPTS.labels(outcome=Outcome.FAILED.value, reason=_reason.value)
 SECONDS = Histogram(
     "goosejobs_worker_attempt_seconds",
     "How long attempts took.",

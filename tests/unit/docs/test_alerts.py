@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import REGISTRY
 from prometheus_client.metrics import MetricWrapperBase
 
 from goosejobs.model.reasons import Outcome, Reason
@@ -46,6 +47,12 @@ def test_an_alert_asks_for_metrics_that_there_are(rule: dict[str, Any]) -> None:
         for label, value in re.findall(r'(\w+)\s*(?:=~|!=|=)\s*"(.*?)"', matchers):
             assert label in LABELS[metric]
             assert set(value.split("|")) <= WORDS[label]
+
+
+@pytest.mark.parametrize("reason", set(re.findall(r'reason="(\w+)"', str(RULES))))
+def test_the_first_failure_of_a_kind_is_an_increase(reason: str) -> None:
+    labels = {"outcome": "Failed", "reason": reason}
+    assert REGISTRY.get_sample_value("goosejobs_worker_attempts_total", labels) is not None
 
 
 @each
