@@ -49,7 +49,7 @@ def test_an_alert_asks_for_metrics_that_there_are(rule: dict[str, Any]) -> None:
             assert set(value.split("|")) <= WORDS[label]
 
 
-@pytest.mark.parametrize("reason", set(re.findall(r'reason="(\w+)"', str(RULES))))
+@pytest.mark.parametrize("reason", sorted(set(re.findall(r'reason="(\w+)"', str(RULES)))))
 def test_the_first_failure_of_a_kind_is_an_increase(reason: str) -> None:
     labels = {"outcome": "Failed", "reason": reason}
     assert REGISTRY.get_sample_value("goosejobs_worker_attempts_total", labels) is not None
