@@ -19,7 +19,14 @@ from goosejobs_operator.caller import TemporalUnavailable
 from goosejobs_operator.desired import Refused
 from goosejobs_operator.known import has_finalizer
 from goosejobs_operator.recipes import Recipes, WaitingForWorker
-from goosejobs_operator.schedule import Described, WantedSchedule, is_spent, paused, paused_by_failures
+from goosejobs_operator.schedule import (
+    Described,
+    LeftOut,
+    WantedSchedule,
+    is_spent,
+    paused,
+    paused_by_failures,
+)
 from goosejobs_operator.temporal import RunState, Temporal
 
 log = logging.getLogger(__name__)
@@ -205,12 +212,14 @@ class Observer:
             times = desired.times(spec, f"{recipe.source}: schedule.cron")
             seen = replace(seen, spec=spec)
         request = desired.request(seen.ref, seen.generation, spec, recipe, times)
+        status = read_status(seen.obj)
         wanted = WantedSchedule(
             times=times,
             request=request,
             suspend=spec.suspend,
             failing=_failing(seen),
-            started=max(seen.schedule.started if seen.schedule else 0, runs_so_far(read_status(seen.obj))),
+            started=max(seen.schedule.started if seen.schedule else 0, runs_so_far(status)),
+            counted=LeftOut(skipped=status.counts.skipped, missed=status.counts.missed),
             catch_up=timedelta(seconds=spec.starting_deadline_seconds),
         )
         target = await self._temporal.wanted(wanted, seen.schedule)

@@ -8,10 +8,13 @@ from temporalio.api.schedule.v1 import Schedule
 from goosejobs.model.run import RunRequest
 from goosejobs_operator import requests
 from goosejobs_operator.observe import GoneRun, Observation
-from goosejobs_operator.schedule import WantedSchedule, differences, schedule_id
+from goosejobs_operator.schedule import Described, WantedSchedule, differences, schedule_id, without_queue
 
 STILL_LEAVING_SECONDS = 1.0
 """About as long as Temporal's index lags: a run that started during the deletion is seen by the next look."""
+
+EMPTIED_SECONDS = 0.2
+"""After the policy was changed: about as long as Temporal takes to leave out what waits."""
 
 VERIFY_SECONDS = 1.0
 """After an update: Temporal drops one whose token is stale (somebody paused the schedule) without a word."""
@@ -116,6 +119,8 @@ def plan(seen: Observation) -> list[Step]:
     """The steps, in order; empty when everything is as it should be."""
     if seen.deleting:
         return _let_go(seen)
+    if seen.schedule is not None and requests.empties_queue(seen):
+        return _empty_queue(seen, seen.schedule)
     ends: list[Step] = [CancelRun(id_) for id_ in requests.noted_kills(seen)]
     if seen.gone:
         return [*ends, *(CloseRecord(gone) for gone in seen.gone), LookAgain(0)]
@@ -145,6 +150,13 @@ def _keep_schedule(seen: Observation) -> list[Step]:
         return []
     update = UpdateSchedule(schedule_id(seen.ref), seen.target, seen.schedule.token, tuple(parts))
     return [update, LookAgain(VERIFY_SECONDS)]
+
+
+def _empty_queue(seen: Observation, schedule: Described) -> list[Step]:
+    """Temporal has no call for it. The next look finds another policy than is wanted, and sets it right."""
+    to = without_queue(schedule.schedule)
+    update = UpdateSchedule(schedule_id(seen.ref), to, schedule.token, ("policies",))
+    return [update, LookAgain(EMPTIED_SECONDS)]
 
 
 def _run_now(seen: Observation) -> list[Step]:

@@ -21,29 +21,15 @@ from goosejobs_operator.kube import OperatorKube
 from goosejobs_operator.observe import Observation, Observer, ref_of
 from goosejobs_operator.plan import LookAgain, RemoveFinalizer, Step, TriggerRun, plan
 from goosejobs_operator.queue import Key
+from goosejobs_operator.schedule import is_behind
 
 log = logging.getLogger(__name__)
-
-NEXT_GRACE_SECONDS = 10.0
-"""A worker that starts a run writes the next due time; if none did for so long, the operator does."""
 
 MISSING_SECONDS = 15.0
 """How often a recipe is looked for that is not there yet."""
 
 OVERDUE_SECONDS = 15.0
 """How often a deletion that waits for Temporal is looked at, to see whether it has waited long enough."""
-
-
-def until_due(obj: Object, now: datetime) -> float | None:
-    """In how many seconds `status.nextScheduleTime` will have passed unnoticed; None when there is none."""
-    text = (obj.get("status") or {}).get("nextScheduleTime")
-    if not text:
-        return None
-    try:
-        due = datetime.fromisoformat(text)
-        return (due - now).total_seconds() + NEXT_GRACE_SECONDS
-    except (ValueError, TypeError):
-        return 0.0
 
 
 class Reconciler:
@@ -85,7 +71,7 @@ class Reconciler:
         if obj is None:
             self._known.forget(key)
             return None
-        left = until_due(obj, datetime.now(UTC))
+        left = self._known.until_look(key, obj, datetime.now(UTC))
         if self._known.is_settled(key, mark_of(obj)) and (left is None or left > 0):
             return left
         self._refer(key, obj)
@@ -154,8 +140,15 @@ class Reconciler:
             return requests.SOON_SECONDS
         if seen.waiting or (seen.refused and seen.refused.reason is StalledReason.RECIPE_NOT_FOUND):
             return MISSING_SECONDS
-        self._known.settle(key, mark_of(written))
-        return until_due(written, seen.now)
+        schedule = seen.schedule
+        self._known.settle(
+            key,
+            written,
+            seen.now,
+            runs=schedule is not None and bool(schedule.running),
+            behind=schedule is not None and is_behind(schedule, seen.now),
+        )
+        return self._known.until_look(key, written, datetime.now(UTC))
 
     async def _write(self, obj: Object, wanted: dict[str, object] | None) -> Object:
         if wanted is None:

@@ -18,6 +18,7 @@ from goosejobs.model.spec import ConcurrencyPolicy
 from goosejobs.model.status import (
     MAX_ACTIVE,
     MAX_MESSAGE,
+    MAX_QUEUED,
     MAX_TOKEN,
     Answer,
     GooseJobStatus,
@@ -29,7 +30,7 @@ from goosejobs.model.status import (
 from goosejobs_operator import failures
 from goosejobs_operator.annotations import is_token, new_kill, new_token, token_of, value_of
 from goosejobs_operator.observe import Observation
-from goosejobs_operator.schedule import foreign_pause, paused_by_failures, schedule_id
+from goosejobs_operator.schedule import foreign_pause, paused_by_failures, schedule_id, waiting
 
 SOON_SECONDS = 0.05
 """How soon to go on with a request that is not answered yet."""
@@ -88,6 +89,21 @@ def noted_kills(seen: Observation) -> list[str]:
     return [id_ for id_ in kill.workflow_ids if names.is_of(id_, ref.namespace, ref.name, ref.uid)]
 
 
+def empties_queue(seen: Observation) -> bool:
+    """Whether runs that wait are to be left out before the active ones end: else they would start then.
+
+    Not while the spec cannot be acted on: nobody could set the schedule right afterwards.
+    """
+    sound = kills_all(seen) and seen.wanted is not None
+    return sound and seen.schedule is not None and waiting(seen.schedule) > 0
+
+
+def kills_all(seen: Observation) -> bool:
+    """Whether all runs are being asked to end."""
+    kill = _handled(read_status(seen.obj)).kill
+    return kill is not None and kill.answer is Answer.NOTED and _is_all(kill.token)
+
+
 def answered(seen: Observation) -> HandledRequests | None:
     """What `status.handledRequests` is to say, after the steps of the plan were carried out."""
     handled = _handled(read_status(seen.obj))
@@ -136,6 +152,8 @@ def _at_first_sight(obj: Object, annotation: str) -> str:
 def _answer_to_kill(seen: Observation) -> HandledKill | None:
     before = _kill_at_first(seen.obj, _handled(read_status(seen.obj)))
     if before and before.answer is Answer.NOTED:
+        if empties_queue(seen):
+            return before
         waits = f" They end once pool {_pool(seen)} has a worker." if seen.workers is False else ""
         message = f"Asked {len(before.workflow_ids)} run(s) to end.{waits}"
         return before.model_copy(update={"answer": Answer.CANCELLED, "message": message})
@@ -149,11 +167,14 @@ def _answer_to_kill(seen: Observation) -> HandledKill | None:
 
 
 def _to_kill(seen: Observation, token: str) -> list[str]:
-    which = token.partition(":")[0]
-    if which == "all":
+    if _is_all(token):
         return list(seen.open_runs)
-    wanted = names.run_workflow_id(schedule_id(seen.ref), which)
+    wanted = names.run_workflow_id(schedule_id(seen.ref), token.partition(":")[0])
     return [id_ for id_ in seen.open_runs if id_ == wanted]
+
+
+def _is_all(token: str) -> bool:
+    return token.partition(":")[0] == "all"
 
 
 def _answer_to_resume(seen: Observation) -> HandledResume | None:
@@ -207,7 +228,7 @@ def answer_to_run(seen: Observation) -> HandledRun | None:
         return _outcome(seen, before)
     if not token or (before and before.token == token):
         return before
-    if why := _refusal(seen):
+    if why := _refusal(seen) or _no_room(seen):
         return _said(token, Answer.REFUSED, why)
     if seen.schedule is None:
         return before  # it is being created
@@ -236,6 +257,17 @@ def _refusal(seen: Observation) -> str:
         return f"Its recipe cannot be read yet ({seen.waiting}): {_ASK_AGAIN} later."
     if seen.over:
         return "It is Completed: apply it under another name, or mend spec.endTime or spec.maxRuns."
+    return ""
+
+
+def _no_room(seen: Observation) -> str:
+    """Why one run more may not wait; asked only before it does, for it would count itself."""
+    waits = waiting(seen.schedule) if seen.schedule else 0
+    if waits >= MAX_QUEUED:
+        return f"{waits} runs wait already, and no more can: {_ASK_AGAIN} when some have started."
+    limit, started = (seen.request.max_runs, seen.wanted.started) if seen.request and seen.wanted else (0, 0)
+    if waits and 0 < limit <= started + waits:
+        return f"Of {limit} runs (spec.maxRuns) {started} have started, and {waits} wait: mend spec.maxRuns."
     return ""
 
 

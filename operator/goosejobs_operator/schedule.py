@@ -6,7 +6,8 @@ hash would not see what somebody edited in Temporal. One thing in it belongs to 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Final
 
 from temporalio.api.common.v1 import Memo, Payload, Payloads, SearchAttributes, WorkflowType
 from temporalio.api.enums.v1 import ScheduleOverlapPolicy, TaskQueueKind
@@ -40,6 +41,22 @@ OVERLAP = {
 }
 
 
+_BEHIND: Final = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """How many due times did not take place.
+
+    Attributes:
+        skipped: Because a run was active, or because as many waited as Temporal keeps.
+        missed: They passed beyond the catch-up window.
+    """
+
+    skipped: int = 0
+    missed: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedSchedule:
     """What the spec asks for.
@@ -50,6 +67,7 @@ class WantedSchedule:
         suspend: `spec.suspend`.
         started: How many of its runs are known to have started.
         failing: It is to be paused because of failures.
+        counted: What is counted so far of due times that did not take place: Temporal counts from nought.
         catch_up: `spec.startingDeadlineSeconds`: how late a due time is still acted on.
     """
 
@@ -58,6 +76,7 @@ class WantedSchedule:
     suspend: bool
     failing: bool = False
     started: int = 0
+    counted: LeftOut = LeftOut()
     catch_up: timedelta
 
     @property
@@ -76,10 +95,10 @@ class Described:
         request: Its argument; None when it is not one of ours any more, or cannot be read.
         unreadable: Why its argument cannot be read, though it may be as wanted; empty when that is not so.
         current: Whether its argument stands there as it would be written today: with the newest key.
-        skipped: Due times that did not take place because a run was active.
-        missed: Due times that passed beyond the catch-up window.
+        counted: The due times that did not take place, those before this schedule was made among them.
         buffered: Runs that wait for the ones before them.
         started: How many runs it has started, those among them that somebody asked for.
+        next_due: The due time that Temporal comes to next; one that was missed may still stand there.
         running: Its running runs.
         workflow_ids: Its running and its latest runs.
     """
@@ -89,10 +108,10 @@ class Described:
     request: RunRequest | None = None
     unreadable: str = ""
     current: bool = True
-    skipped: int = 0
-    missed: int = 0
+    counted: LeftOut = LeftOut()
     buffered: int = 0
     started: int = 0
+    next_due: datetime | None = None
     running: tuple[str, ...] = ()
     workflow_ids: tuple[str, ...] = field(default=())
 
@@ -228,6 +247,26 @@ def foreign_pause(described: Described) -> str | None:
     state = described.schedule.state
     ours = state.notes in {NOTE_SUSPEND, NOTE_FAILURES}
     return None if not state.paused or ours else state.notes or "without a note"
+
+
+def waiting(described: Described) -> int:
+    """How many runs wait for the ones before them, as `concurrencyPolicy: Queue` has it."""
+    queues = described.schedule.policies.overlap_policy == OVERLAP[ConcurrencyPolicy.QUEUE]
+    return described.buffered if queues else 0
+
+
+def without_queue(schedule: Schedule) -> Schedule:
+    """The same schedule with a policy by which Temporal leaves out what waits while a run is active."""
+    same = Schedule()
+    same.CopyFrom(schedule)
+    same.policies.overlap_policy = OVERLAP[ConcurrencyPolicy.FORBID]
+    return same
+
+
+def is_behind(described: Described, now: datetime) -> bool:
+    """Whether Temporal has not come to a due time that has passed, though it should: after an outage, say."""
+    next_due = described.next_due
+    return next_due is not None and not described.schedule.state.paused and next_due < now - _BEHIND
 
 
 def paused_by_failures(described: Described | None) -> bool:

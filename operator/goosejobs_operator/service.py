@@ -25,7 +25,7 @@ from goosejobs_operator.observe import Observer
 from goosejobs_operator.pools import Pools
 from goosejobs_operator.queue import WorkQueue
 from goosejobs_operator.recipes import Recipes
-from goosejobs_operator.reconcile import Reconciler, until_due
+from goosejobs_operator.reconcile import Reconciler
 from goosejobs_operator.resync import Resync
 from goosejobs_operator.settings import OperatorSettings
 from goosejobs_operator.temporal import Temporal
@@ -110,9 +110,9 @@ class Service:
             self._known.forget(key)
             self._queue.forget(key)
         elif self._known.is_settled(key, mark_of(obj)):
-            due = until_due(obj, datetime.now(UTC))
-            if due is not None:
-                self._queue.add_after(key, due)
+            left = self._known.until_look(key, obj, datetime.now(UTC))
+            if left is not None:
+                self._queue.add_after(key, left)
         else:
             self._known.see(key)
             self._queue.add(key)

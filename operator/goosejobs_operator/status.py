@@ -17,8 +17,9 @@ from goosejobs.model.spec import GooseJobSpec
 from goosejobs.model.status import Condition, GooseJobStatus
 from goosejobs_operator import desired, failures, requests
 from goosejobs_operator.desired import Refused
+from goosejobs_operator.due import NEXT_GRACE_SECONDS, next_due
 from goosejobs_operator.observe import Observation
-from goosejobs_operator.schedule import foreign_pause, paused_by_failures, schedule_id
+from goosejobs_operator.schedule import foreign_pause, paused_by_failures, schedule_id, waiting
 
 OWNED_CONDITIONS = frozenset({"Ready", "Reconciling", "Stalled", "Suspended", "WorkersAvailable"})
 _SHARE = Share(
@@ -33,7 +34,7 @@ _SHARE = Share(
             "handledRequests",
         }
     ),
-    counts=frozenset({"skipped", "missed"}),
+    counts=frozenset({"skipped", "missed", "queued"}),
     conditions=OWNED_CONDITIONS,
 )
 _MAX_DISPLAY = 512
@@ -64,7 +65,16 @@ def derive(seen: Observation) -> dict[str, Any] | None:
     if not (seen.runs_once and seen.completed):
         said.append(_workers(seen))
     status.conditions = _conditions(seen.obj, status, said, seen.now)
-    return _owned(seen.obj, status, seen.now)
+    wanted = _owned(seen.obj, status, seen.now)
+    return None if wanted and _is_told_soon(seen.obj, wanted, seen.now) else wanted
+
+
+def _is_told_soon(obj: Object, wanted: dict[str, Any], now: datetime) -> bool:
+    """Whether only the next due time differs, and passed so lately that a worker is about to say so."""
+    passed = now.timestamp() - next_due(obj)
+    before = _SHARE.of(read_status(obj))
+    before["nextScheduleTime"] = wanted.get("nextScheduleTime")
+    return 0 <= passed < NEXT_GRACE_SECONDS and wanted == before
 
 
 def derive_failing(obj: Object, reason: ReadyReason, why: str, now: datetime) -> dict[str, Any] | None:
@@ -182,10 +192,11 @@ def _note_facts(status: GooseJobStatus, seen: Observation) -> None:
     runs = seen.request or applied
     if runs:
         status.recipe_digest = runs.recipe.digest
+    counts = status.counts
+    counts.queued = waiting(seen.schedule) if seen.schedule else 0
     if seen.schedule:
-        counts = status.counts
-        counts.skipped = max(counts.skipped, seen.schedule.skipped)
-        counts.missed = max(counts.missed, seen.schedule.missed)
+        counts.skipped = max(counts.skipped, seen.schedule.counted.skipped)
+        counts.missed = max(counts.missed, seen.schedule.counted.missed)
 
 
 def _display(seen: Observation, spec: GooseJobSpec) -> str | None:

@@ -2,10 +2,11 @@
 
 import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Final
 
-from temporalio.api.common.v1 import Memo, SearchAttributes
+from temporalio.api.common.v1 import Memo, Payload, SearchAttributes
 from temporalio.api.schedule.v1 import Schedule, SchedulePatch, TriggerImmediatelyRequest
 from temporalio.api.workflowservice.v1 import (
     CreateScheduleRequest,
@@ -16,7 +17,7 @@ from temporalio.api.workflowservice.v1 import (
 )
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDReusePolicy
-from temporalio.converter import encode_search_attributes
+from temporalio.converter import PayloadConverter, encode_search_attributes
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from goosejobs.clients import temporal as shared
@@ -26,7 +27,10 @@ from goosejobs.model import names
 from goosejobs.model.run import GooseJobRef, RunRequest
 from goosejobs_operator import schedule
 from goosejobs_operator.caller import TIMEOUT, Caller, TemporalUnavailable
-from goosejobs_operator.schedule import Described, WantedSchedule
+from goosejobs_operator.schedule import Described, LeftOut, WantedSchedule
+
+_COUNTED: Final = "goosejobs-counted"
+"""In a schedule's memo: what had been counted before it was made. Nobody can change a memo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ class Temporal(Caller):
         except NotFound:
             return None
         argument, unreadable = await self._argument(found.schedule)
+        before = _counted_before(found.memo)
         running = [run.workflow_id for run in found.info.running_workflows]
         recent = [each.start_workflow_result.workflow_id for each in found.info.recent_actions]
         return Described(
@@ -79,10 +84,13 @@ class Temporal(Caller):
             request=argument,
             unreadable=unreadable,
             current=self._is_current(found.schedule),
-            skipped=found.info.overlap_skipped,
-            missed=found.info.missed_catchup_window,
+            counted=LeftOut(
+                skipped=before.skipped + found.info.overlap_skipped + found.info.buffer_dropped,
+                missed=before.missed + found.info.missed_catchup_window,
+            ),
             buffered=found.info.buffer_size,
             started=found.info.action_count,
+            next_due=next((each.ToDatetime(UTC) for each in found.info.future_action_times), None),
             running=tuple(running),
             workflow_ids=tuple(dict.fromkeys([*running, *recent])),
         )
@@ -142,7 +150,7 @@ class Temporal(Caller):
             schedule=await self.wanted(wanted, None),
             identity=self._client.identity,
             request_id=str(uuid.uuid4()),
-            memo=Memo(fields=self._memo()),
+            memo=Memo(fields={**self._memo(), _COUNTED: _as_payload(wanted.counted)}),
             search_attributes=self._attributes(wanted.request.goosejob),
         )
         with self._call("create schedule", wanted.id):
@@ -285,3 +293,16 @@ class Temporal(Caller):
 
     def _typed(self, ref: GooseJobRef) -> TypedSearchAttributes:
         return TypedSearchAttributes([SearchAttributePair(shared.UID_KEY, ref.uid)])
+
+
+def _as_payload(counted: LeftOut) -> Payload:
+    """Not encrypted: these are numbers, and whoever lost a key still counts."""
+    return PayloadConverter.default.to_payload(asdict(counted))
+
+
+def _counted_before(memo: Memo) -> LeftOut:
+    """Nothing, of a schedule that an earlier release made."""
+    payload = memo.fields.get(_COUNTED)
+    if payload is None:
+        return LeftOut()
+    return LeftOut(**PayloadConverter.default.from_payload(payload, dict[str, int]))

@@ -11,15 +11,13 @@ from temporalio.client import Client
 from support import schedules
 from support.events import told
 from support.objects import Kubectl, Object, apply, condition, get, goosejob, is_true
+from support.requests import KILL, RESUME, RUN, answer, ask
 from support.schedules import schedule_id
 
 Eventually = Callable[..., Awaitable[Any]]
 
 pytestmark = pytest.mark.usefixtures("operator")
 
-RUN = "goosejobs.dev/run-requested"
-KILL = "goosejobs.dev/kill-requested"
-RESUME = "goosejobs.dev/resume-requested"
 NOBODY: Object = {"execution": {"pool": "nobody"}}
 YEARLY: Any = {"schedule": "0 0 1 1 *"}
 
@@ -34,24 +32,6 @@ async def ready(kubectl: Kubectl, eventually: Eventually, namespace: str, name: 
         lambda: (o := get(kubectl, namespace, name)) and is_true(o, "Ready") and o, timeout=90
     )
     return obj
-
-
-def ask(kubectl: Kubectl, namespace: str, name: str, annotation: str, value: str) -> None:
-    """kubectl annotate."""
-    kubectl("annotate", "-n", namespace, "--overwrite", "goosejob", name, f"{annotation}={value}")
-
-
-async def answer(
-    kubectl: Kubectl, eventually: Eventually, namespace: str, name: str, kind: str, token: str
-) -> Object:
-    """Wait for the answer to a request."""
-
-    def given() -> Object | None:
-        handled: Object = get(kubectl, namespace, name)["status"]["handledRequests"][kind]
-        return handled if handled["token"] == token and handled["answer"] != "Noted" else None
-
-    found: Object = await eventually(given)
-    return found
 
 
 async def runs(client: Client, obj: Object) -> list[str]:

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from temporalio.api.schedule.v1 import Schedule
-from temporalio.api.workflowservice.v1 import DescribeScheduleRequest
+from temporalio.api.workflowservice.v1 import DescribeScheduleRequest, DescribeScheduleResponse
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError, RPCStatusCode
@@ -24,10 +24,10 @@ def schedule_id(obj: Object) -> str:
     return names.schedule_id(meta["namespace"], meta["name"], meta["uid"])
 
 
-async def schedule(client: Client, id_: str) -> Schedule | None:
-    """The schedule as the server tells it; None when there is none."""
+async def describe(client: Client, id_: str) -> DescribeScheduleResponse | None:
+    """All that the server tells of a schedule; None when there is none."""
     try:
-        found = await client.workflow_service.describe_schedule(
+        return await client.workflow_service.describe_schedule(
             DescribeScheduleRequest(namespace=client.namespace, schedule_id=id_),
             retry=True,  # a server that is busy says so
             timeout=timedelta(seconds=60),
@@ -36,7 +36,12 @@ async def schedule(client: Client, id_: str) -> Schedule | None:
         if error.status == RPCStatusCode.NOT_FOUND:
             return None
         raise AssertionError(f"Temporal tells nothing of {id_}: {error}") from error
-    return found.schedule
+
+
+async def schedule(client: Client, id_: str) -> Schedule | None:
+    """The schedule as the server tells it; None when there is none."""
+    found = await describe(client, id_)
+    return found.schedule if found else None
 
 
 async def argument(client: Client, found: Schedule) -> RunRequest:

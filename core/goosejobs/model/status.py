@@ -20,6 +20,7 @@ MAX_RECENT_RESULT: Final = 256
 MAX_ACTIVE: Final = 32
 MAX_RECENT: Final = 50
 MAX_TOKEN: Final = 64
+MAX_QUEUED: Final = 1000
 MAX_ATTEMPTS: Final = 10
 MAX_ATTEMPT_MESSAGE: Final = 256
 
@@ -115,6 +116,8 @@ class Counts(StatusPart):
     consecutive_failures: int = Field(default=0, ge=0)
     skipped: int = Field(default=0, ge=0)
     missed: int = Field(default=0, ge=0)
+    queued: int = Field(default=0, ge=0)
+    """Not a sum: how many wait now. Temporal keeps at most `MAX_QUEUED`."""
 
 
 class Answer(StrEnum):

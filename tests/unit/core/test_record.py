@@ -142,6 +142,7 @@ def test_failures_in_a_row_are_counted_and_a_success_ends_the_row() -> None:
         "consecutive_failures": 0,
         "skipped": 0,
         "missed": 0,
+        "queued": 0,
     }
 
 

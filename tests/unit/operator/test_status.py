@@ -11,8 +11,10 @@ from temporalio.api.schedule.v1 import ScheduleState
 
 from goosejobs.clients.kube import Object
 from goosejobs.model.reasons import ReadyReason, StalledReason
+from goosejobs.model.spec import ConcurrencyPolicy
 from goosejobs_operator.desired import refusal
 from goosejobs_operator.observe import Observation
+from goosejobs_operator.schedule import LeftOut
 from goosejobs_operator.status import OWNED_CONDITIONS, derive, derive_failing
 from goosejobs_operator.temporal import RunState
 from support.observations import NOW, described, goosejob, request, seen, served, wanted
@@ -140,7 +142,7 @@ def test_the_others_conditions_and_fields_are_not_ours_to_write() -> None:
     status = derive(seen(goosejob(status={"conditions": [theirs], "counts": {"succeeded": 4}})))
     assert status is not None
     assert set(conditions(status)) <= OWNED_CONDITIONS
-    assert set(status["counts"]) == {"skipped", "missed"}
+    assert set(status["counts"]) == {"skipped", "missed", "queued"}
     assert not {"active", "lastRun", "recentRuns", "completionTime"} & set(status)
 
 
@@ -161,13 +163,35 @@ def test_without_a_schedule_nothing_comes_next() -> None:
 
 @pytest.mark.invariant("I5")
 def test_what_did_not_run_is_counted_and_never_counted_back() -> None:
-    have = described(wanted(), skipped=5, missed=2)
+    have = described(wanted(), counted=LeftOut(skipped=5, missed=2))
     counted = derive(seen(schedule=have))
     assert counted is not None
-    assert counted["counts"] == {"skipped": 5, "missed": 2}
+    assert counted["counts"] == {"skipped": 5, "missed": 2, "queued": 0}
     kept = derive(seen(goosejob(status={"counts": {"skipped": 9, "missed": 1}}), schedule=have))
     assert kept is not None
-    assert kept["counts"] == {"skipped": 9, "missed": 2}
+    assert kept["counts"] == {"skipped": 9, "missed": 2, "queued": 0}
+
+
+@pytest.mark.parametrize(("policy", "number"), [("Queue", 7), ("Replace", 0), ("Forbid", 0)])
+def test_how_many_wait_is_told_where_runs_are_queued(policy: str, number: int) -> None:
+    have = described(wanted(concurrency_policy=ConcurrencyPolicy(policy)), buffered=7)
+    status = derive(seen(schedule=have))
+    assert status is not None
+    assert status["counts"]["queued"] == number
+    gone = derive(seen(goosejob(status={"counts": {"queued": 7}})))
+    assert gone is not None
+    assert gone["counts"]["queued"] == 0
+
+
+def test_a_due_time_that_passed_just_now_is_left_to_the_worker_that_starts_the_run() -> None:
+    late = {**written(served())["status"], "nextScheduleTime": "2026-11-21T12:00:25Z"}
+    look = served(obj=goosejob(status=late))
+    assert derive(look) is None
+    assert derive(replace(look, now=NOW + timedelta(seconds=5))) is not None
+    counted = replace(look, schedule=described(wanted(), counted=LeftOut(skipped=1)))
+    status = derive(counted)
+    assert status is not None
+    assert status["nextScheduleTime"] == "2026-11-22T08:00:00Z"
 
 
 @pytest.mark.parametrize(("workers", "truth"), [(True, "True"), (False, "False"), (None, "Unknown")])
