@@ -6,6 +6,7 @@ import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -157,6 +158,22 @@ async def test_one_can_be_asked_for_when_another_one_has_succeeded(
     shell(commands("docs/authors.md", "One after the other"))
     run = await ended(kubectl, eventually, namespace, "nightly-report")
     assert (run["trigger"], run["outcome"]) == ("Manual", "Succeeded")
+
+
+@pytest.mark.usefixtures("operator", "worker")
+async def test_a_file_that_changed_reaches_the_goosejobs_of_its_config_map(
+    shell: Shell, kubectl: Kubectl, eventually: Eventually, namespace: str, tmp_path: Path
+) -> None:
+    def digest() -> Any:
+        return get(kubectl, namespace, "nightly-report").get("status", {}).get("recipeDigest")
+
+    shell(commands("docs/authors.md", "From goose run to a GooseJob"))
+    apply(kubectl, namespace, shown("docs/authors.md", "nightly-report"))
+    before = await eventually(digest)
+    recipe_file = tmp_path / "topic.yaml"
+    recipe_file.write_text(recipe_file.read_text().replace("three sentences", "one sentence"))
+    shell(commands("docs/authors.md", "Recipes in ConfigMaps"))
+    await eventually(lambda: digest() not in {None, before})
 
 
 @pytest.mark.usefixtures("operator", "worker")
