@@ -36,6 +36,8 @@ class Told(StrEnum):
     PAUSED_IN_TEMPORAL = "SchedulePausedInTemporal"
     PAUSED_AFTER_FAILURES = "PausedAfterFailures"
     RESUMED = "Resumed"
+    SCHEDULE_RESTORED = "ScheduleRestored"
+    """Somebody deleted or edited the schedule in Temporal; it is as the spec says again."""
     REQUEST_REFUSED = "RequestRefused"
     """What an annotation asked for is not done."""
 
@@ -121,6 +123,15 @@ def closed(news: RecordRequest) -> Event:
         return ended(news)
     message = _line(f"Run {news.run.id}: {news.outcome.message}")
     return Event(Told.RUN_TERMINATED, message, warning=True, once=news.run.id)
+
+
+def schedule_restored(why: str) -> Event:
+    """The schedule in Temporal was not as the spec says, though nobody of us changed either.
+
+    Args:
+        why: What was wrong with it, as a sentence.
+    """
+    return Event(Told.SCHEDULE_RESTORED, _line(why), warning=True)
 
 
 def changed(obj: GooseJobObject, wanted: Mapping[str, Any]) -> list[Event]:

@@ -108,7 +108,8 @@ def recorded(obj: GooseJobObject, news: RecordRequest, now: datetime) -> dict[st
         All status fields of the worker's manager; None when they stand there already.
     """
     status = read_status(obj)
-    told = next((run.attempts for run in status.active if run.id == news.run.id), None)
+    entry = next((run for run in status.active if run.id == news.run.id), None)
+    told = entry.attempts if entry else None
     status.active = [run for run in status.active if run.id != news.run.id]
     record = _record(news)
     known = [*status.recent_runs, *([status.last_run] if status.last_run else [])]
@@ -116,8 +117,11 @@ def recorded(obj: GooseJobObject, news: RecordRequest, now: datetime) -> dict[st
     newest = (
         status.last_run is None or status.last_run.id == record.id or _due(record) > _due(status.last_run)
     )
-    status.counts = _counted(status.counts, record, before, newest=newest)
     status.recent_runs = _history(obj, [record, *(r for r in status.recent_runs if r.id != record.id)])
+    # Its record is written again when the answer to the first time was lost; the history may have let it go.
+    forgotten = before is None and all(run.id != record.id for run in status.recent_runs)
+    if not (forgotten and news.entered and entry is None):
+        status.counts = _counted(status.counts, record, before, newest=newest)
     if newest:
         # Whoever closes the record of a run that is gone knows of no attempts but those that stood there.
         told = _attempts(news.attempts) or told or _same(status.last_run, record)
@@ -125,6 +129,32 @@ def recorded(obj: GooseJobObject, news: RecordRequest, now: datetime) -> dict[st
         others = [c for c in status.conditions if c.type != _OWNED_CONDITION]
         status.conditions = [*others, _last_run_condition(obj, status, record)]
     _note_times(status, record)
+    return _owned(obj, status, now)
+
+
+def is_recorded(obj: GooseJobObject, run: ActiveRun) -> bool:
+    """Whether the end of an active run is on record: then its entry is stale.
+
+    A run whose workflow was reset after that has started anew, and is to be recorded again.
+    """
+    status = read_status(obj)
+    records = [*status.recent_runs, *([status.last_run] if status.last_run else [])]
+    return any(each.id == run.id and each.finish_time >= run.start_time for each in records)
+
+
+def dropped(obj: GooseJobObject, run_id: str, now: datetime) -> dict[str, Any] | None:
+    """Take a stale entry out of `status.active`, and keep the record that there is.
+
+    Args:
+        obj: The GooseJob as it is.
+        run_id: The entry's id.
+        now: For `nextScheduleTime`.
+
+    Returns:
+        All status fields of the worker's manager; None when they stand there already.
+    """
+    status = read_status(obj)
+    status.active = [run for run in status.active if run.id != run_id]
     return _owned(obj, status, now)
 
 

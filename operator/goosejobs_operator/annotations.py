@@ -25,6 +25,16 @@ def is_token(value: str) -> bool:
     return _TOKEN.fullmatch(value) is not None
 
 
+def is_first_sight(obj: Object) -> bool:
+    """Whether nobody has looked at the requests of an object before; then those that are there do nothing.
+
+    Whoever looks leaves `status.handledRequests` behind, be it empty. Where it is missing, the object is new,
+    or was restored without its status, or somebody removed what was answered.
+    """
+    status = read_status(obj)
+    return status.observed_generation < 0 or status.handled_requests is None
+
+
 def token_of(obj: Object, annotation: str) -> str:
     """The value, or what stands for one that is too long or too odd to be repeated.
 
@@ -47,7 +57,7 @@ def new_token(obj: Object, annotation: str, answered: str | None) -> str:
         answered: The one that was answered last.
     """
     token = token_of(obj, annotation)
-    return "" if token == answered or read_status(obj).observed_generation < 0 else token
+    return "" if token == answered or is_first_sight(obj) else token
 
 
 def new_kill(obj: Object) -> str:

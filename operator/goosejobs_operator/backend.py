@@ -40,6 +40,7 @@ class Backend:
         self._on_change = on_change
         self._silent_since: float | None = None
         self._prepared = False
+        self._namespace = ""
         self._pools: dict[str, Offers | None] = {}
         self.down = ""
 
@@ -70,16 +71,22 @@ class Backend:
 
     async def look(self) -> None:
         """One round."""
+        before = self._namespace
         try:
-            await self._server.probe()
-            if not self._prepared:
-                await self._server.prepare()
-                self._prepared = True
+            await self._meet(await self._server.probe())
         except ClientError as error:
             self._failed(error)
         else:
-            self._answered()
+            self._answered(another=bool(before) and self._namespace != before)
             await self._look_at_pools()
+
+    async def _meet(self, namespace: str) -> None:
+        """A namespace that is met for the first time, or that was made anew, has to be set up for us."""
+        if namespace != self._namespace:
+            self._prepared = False
+        if not self._prepared:
+            await self._server.prepare()
+            self._prepared, self._namespace = True, namespace
 
     def _failed(self, error: ClientError) -> None:
         now = time.monotonic()
@@ -91,11 +98,14 @@ class Backend:
             self.down = str(error)
             self._on_change(None)
 
-    def _answered(self) -> None:
+    def _answered(self, *, another: bool) -> None:
         self._silent_since = None
         metrics.TEMPORAL_UP.set(1)
-        if self.down:
+        if another:
+            log.warning("Temporal has lost what it had, or is another one: everything is looked at again")
+        elif self.down:
             log.info("Temporal answers again")
+        if self.down or another:
             self.down = ""
             self._on_change(None)
 

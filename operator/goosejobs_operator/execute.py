@@ -10,9 +10,11 @@ from goosejobs.clients.kube import Object
 from goosejobs.lifecycle import read_status
 from goosejobs.model.reasons import Outcome, Reason
 from goosejobs.model.run import GooseJobRef, RecordRequest, RunInfo, RunOutcome
+from goosejobs.model.status import ActiveRun
 from goosejobs_operator.kube import OperatorKube
 from goosejobs_operator.observe import GoneRun, Observation, has_run
 from goosejobs_operator.plan import (
+    ATTRIBUTES,
     AddFinalizer,
     CancelRun,
     CloseRecord,
@@ -26,9 +28,14 @@ from goosejobs_operator.plan import (
     TriggerRun,
     UpdateSchedule,
 )
-from goosejobs_operator.temporal import Temporal
+from goosejobs_operator.temporal import RunState, Temporal
 
 log = logging.getLogger(__name__)
+
+_LOST = (
+    "The schedule was gone from Temporal and was made anew. What was due meanwhile did not start; a "
+    "pause that it had is kept."
+)
 
 
 class Executor:
@@ -64,12 +71,14 @@ class Executor:
                 if seen.unreachable:
                     log.warning("GooseJob %s goes while Temporal is away; a later resync sweeps it", name)
                 return await self._kube.remove_finalizer(obj)
-            case CreateSchedule(wanted):
+            case CreateSchedule(wanted, lost):
                 await self._temporal.create(wanted)
                 log.info("GooseJob %s: created its schedule for generation %d", name, seen.generation)
-            case UpdateSchedule(id_, to, token, parts):
-                await self._temporal.update(id_, to, token)
+                self._tell_drift(seen, _LOST if lost else "")
+            case UpdateSchedule(id_, to, token, parts, drift):
+                await self._temporal.update(id_, to, token, ref if ATTRIBUTES in parts else None)
                 log.info("GooseJob %s: updated %s of its schedule", name, ", ".join(parts))
+                self._tell_drift(seen, drift)
             case DeleteSchedule(id_):
                 await self._temporal.delete(id_)
                 log.info("GooseJob %s: deleted its schedule", name)
@@ -90,11 +99,17 @@ class Executor:
                 pass
         return obj
 
+    def _tell_drift(self, seen: Observation, drift: str) -> None:
+        if drift:
+            log.warning("GooseJob %s/%s: %s", seen.ref.namespace, seen.ref.name, drift)
+            self._recorder.tell(seen.ref, events.schedule_restored(drift))
+
     async def _close(self, gone: GoneRun, seen: Observation) -> None:
-        wrote = False
+        wrote = told = False
 
         def fold(fresh: Object) -> dict[str, Any] | None:
-            nonlocal wrote
+            nonlocal wrote, told
+            told = record.is_recorded(fresh, gone.run)
             status = closed(fresh, gone, seen)
             wrote = status is not None
             return status
@@ -102,7 +117,8 @@ class Executor:
         if await self._kube.write_runs(seen.ref, fold) and wrote:
             ref = seen.ref
             log.warning("GooseJob %s/%s: closed the record of run %s", ref.namespace, ref.name, gone.run.id)
-            self._recorder.tell(ref, events.closed(news_of(ref, gone, seen.now)))
+            if not told:
+                self._recorder.tell(ref, events.closed(news_of(ref, gone, seen.now)))
 
 
 def closed(fresh: Object, gone: GoneRun, seen: Observation) -> dict[str, Any] | None:
@@ -111,23 +127,35 @@ def closed(fresh: Object, gone: GoneRun, seen: Observation) -> dict[str, Any] | 
     active = any(run.id == gone.run.id for run in status.active)
     if not active and (gone.announced or has_run(status)):
         return None
+    if record.is_recorded(fresh, gone.run):
+        return record.dropped(fresh, gone.run.id, seen.now)
     return record.recorded(fresh, news_of(seen.ref, gone, seen.now), seen.now)
 
 
 def news_of(ref: GooseJobRef, gone: GoneRun, now: datetime) -> RecordRequest:
     """What to record of a run whose workflow did not record its end."""
     run, state = gone.run, gone.state
-    killed = state is not None and state.terminated
-    fate = "was terminated" if killed else "ended without a record" if state else "is gone from Temporal"
     return RecordRequest(
         run=RunInfo(goosejob=ref, **run.model_dump(include=set(RunInfo.model_fields))),
-        outcome=RunOutcome(
-            outcome=Outcome.KILLED if killed else Outcome.UNKNOWN,
-            reason=Reason.TERMINATED,
-            message=f"The run's workflow {fate}; the operator closed the record.",
-            attempt=run.attempt,
-            start_time=run.start_time,
-            finish_time=(state.close_time if state else None) or now,
-        ),
+        outcome=(state.outcome if state else None) or _fate(run, state, now),
         job_name=run.job_name,
+    )
+
+
+def _fate(run: ActiveRun, state: RunState | None, now: datetime) -> RunOutcome:
+    """How a run ended that did not tell."""
+    outcome, reason, words = Outcome.UNKNOWN, Reason.TERMINATED, "ended without a record"
+    if state is None:
+        reason, words = Reason.WORKFLOW_LOST, "is not known to Temporal any more"
+    elif state.terminated:
+        outcome, words = Outcome.KILLED, "was terminated"
+    elif state.cancelled:
+        outcome, reason, words = Outcome.KILLED, Reason.CANCELLED, "was cancelled"
+    return RunOutcome(
+        outcome=outcome,
+        reason=reason,
+        message=f"The run's workflow {words}; the operator closed the record.",
+        attempt=run.attempt,
+        start_time=run.start_time,
+        finish_time=(state.close_time if state else None) or now,
     )

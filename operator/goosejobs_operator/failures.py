@@ -2,7 +2,9 @@
 
 from goosejobs.clients.kube import Object
 from goosejobs.lifecycle import read_status
+from goosejobs.model.reasons import ReadyReason
 from goosejobs.model.status import Answer, HandledResume
+from goosejobs_operator.schedule import Described
 
 
 def limit(obj: Object) -> int:
@@ -32,6 +34,18 @@ def pauses(obj: Object, *, is_paused: bool) -> bool:
     resumed = resume_of(obj)
     resuming = resumed is not None and resumed.answer is Answer.NOTED
     return limit(obj) > 0 and not resuming and (is_paused or is_reached(obj))
+
+
+def was_paused(obj: Object) -> bool:
+    """Whether the status says that it is paused because of failures."""
+    conditions = read_status(obj).conditions
+    suspended = next((c for c in conditions if c.type == "Suspended" and c.status == "True"), None)
+    return suspended is not None and suspended.reason == ReadyReason.PAUSED_AFTER_FAILURES
+
+
+def unpaused_outside(obj: Object, described: Described | None) -> bool:
+    """Whether somebody lifted that pause in Temporal, which is as good as asking for it by annotation."""
+    return described is not None and not described.schedule.state.paused and was_paused(obj)
 
 
 def resume_of(obj: Object) -> HandledResume | None:

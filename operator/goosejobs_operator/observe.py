@@ -20,6 +20,8 @@ from goosejobs_operator.desired import Refused
 from goosejobs_operator.known import has_finalizer
 from goosejobs_operator.recipes import Recipes, WaitingForWorker
 from goosejobs_operator.schedule import (
+    NOTE_HELD,
+    PAUSED_IN_TEMPORAL,
     Described,
     LeftOut,
     WantedSchedule,
@@ -112,6 +114,11 @@ class Observation:
         return has_finalizer(self.obj)
 
     @property
+    def was_served(self) -> bool:
+        """Whether there may be something of it in Temporal. Somebody may have removed our finalizer."""
+        return self.has_finalizer or bool((self.obj.get("status") or {}).get("scheduleId"))
+
+    @property
     def runs_once(self) -> bool:
         """Whether it has a run instead of a schedule; `spec.runOnce` may not change."""
         return (self.obj.get("spec") or {}).get("runOnce") is True
@@ -159,7 +166,17 @@ def _paused(seen: Observation) -> Schedule | None:
 
 
 def _failing(seen: Observation) -> bool:
-    return failures.pauses(seen.obj, is_paused=paused_by_failures(seen.schedule))
+    if failures.unpaused_outside(seen.obj, seen.schedule):
+        return False
+    lost = seen.schedule is None and failures.was_paused(seen.obj)
+    return failures.pauses(seen.obj, is_paused=paused_by_failures(seen.schedule) or lost)
+
+
+def _held(seen: Observation) -> str:
+    """Somebody's pause outlives its schedule: it is lifted by people only."""
+    suspended = next((c for c in read_status(seen.obj).conditions if c.type == "Suspended"), None)
+    held = seen.schedule is None and suspended is not None and suspended.reason == PAUSED_IN_TEMPORAL
+    return NOTE_HELD if held else ""
 
 
 class Observer:
@@ -188,7 +205,7 @@ class Observer:
         if seen.deleting:
             return await self._leaving(seen)
         self._backend.check()
-        if seen.has_finalizer and not seen.runs_once:
+        if seen.was_served and not seen.runs_once:
             seen = replace(seen, schedule=await self._temporal.describe(seen.ref))
         seen = replace(seen, gone=await self._gone(seen), asked_run=await self._asked_run(seen))
         if new_kill(obj):
@@ -218,6 +235,7 @@ class Observer:
             request=request,
             suspend=spec.suspend,
             failing=_failing(seen),
+            held=_held(seen),
             started=max(seen.schedule.started if seen.schedule else 0, runs_so_far(status)),
             counted=LeftOut(skipped=status.counts.skipped, missed=status.counts.missed),
             catch_up=timedelta(seconds=spec.starting_deadline_seconds),
@@ -231,7 +249,7 @@ class Observer:
             return seen
         ref = seen.ref
         workflow_id = names.once_workflow_id(ref.namespace, ref.name, ref.uid)
-        state = await self._temporal.run_state(workflow_id) if seen.has_finalizer else None
+        state = await self._run_state(workflow_id) if seen.was_served else None
         if state is None:
             desired.ensure_served(spec.execution, ref.namespace, seen.offers)
             recipe = await self._recipe(seen, spec)
@@ -265,10 +283,17 @@ class Observer:
             if not _is_own(seen.ref, run):
                 gone.append(GoneRun(run=run, state=None))
                 continue
-            state = await self._temporal.run_state(run.workflow_id)
+            state = await self._run_state(run.workflow_id)
             if not (state and state.open) and not await self._will_be_told(run):
                 gone.append(GoneRun(run=run, state=state))
         return tuple(gone)
+
+    async def _run_state(self, workflow_id: str) -> RunState | None:
+        """A run's workflow, with how it ended if it came to its own end."""
+        state = await self._temporal.run_state(workflow_id)
+        if state is None or state.open or state.terminated:
+            return state
+        return replace(state, outcome=await self._temporal.outcome(workflow_id))
 
     async def _will_be_told(self, run: ActiveRun) -> bool:
         """Whether a worker still tries to record it, since the API server was away when it ended."""

@@ -5,13 +5,24 @@ from datetime import datetime
 
 from temporalio.api.schedule.v1 import Schedule
 
+from goosejobs.lifecycle import read_status
 from goosejobs.model.run import RunRequest
 from goosejobs_operator import requests
 from goosejobs_operator.observe import GoneRun, Observation
-from goosejobs_operator.schedule import Described, WantedSchedule, differences, schedule_id, without_queue
+from goosejobs_operator.schedule import (
+    Described,
+    WantedSchedule,
+    differences,
+    lasting,
+    schedule_id,
+    without_queue,
+)
 
 STILL_LEAVING_SECONDS = 1.0
 """About as long as Temporal's index lags: a run that started during the deletion is seen by the next look."""
+
+ATTRIBUTES = "search attributes"
+"""The part of a schedule that tells whose it is."""
 
 EMPTIED_SECONDS = 0.2
 """After the policy was changed: about as long as Temporal takes to leave out what waits."""
@@ -35,6 +46,8 @@ class CreateSchedule:
     """Create the schedule that is missing."""
 
     wanted: WantedSchedule
+    lost: bool = False
+    """It was there before: somebody deleted it, or Temporal lost its store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +59,8 @@ class UpdateSchedule:
     token: bytes
     parts: tuple[str, ...]
     """What differs, for the log."""
+    drift: str = ""
+    """What somebody else changed, as a sentence; empty when the spec did, or what it refers to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +145,8 @@ def plan(seen: Observation) -> list[Step]:
 
 
 def _run_once(seen: Observation) -> list[Step]:
+    if seen.once is not None and seen.once.open:
+        return _finalizer(seen)
     due = seen.request is not None and seen.once is None and not seen.completed
     if not due or seen.request is None or (seen.spec and seen.spec.suspend):
         return []
@@ -142,14 +159,45 @@ def _keep_schedule(seen: Observation) -> list[Step]:
         # Temporal deletes a schedule some days after its last run: that one is not to come back.
         if seen.wanted is None or seen.over:
             return []
-        return [*_finalizer(seen), CreateSchedule(seen.wanted)]
+        lost = read_status(seen.obj).schedule_id is not None
+        # That it is paused has to be seen there before the status says anything else.
+        pauses: list[Step] = [LookAgain(0)] if seen.wanted.failing or seen.wanted.held else []
+        return [*_finalizer(seen), CreateSchedule(seen.wanted, lost), *pauses]
     if seen.target is None:
-        return []
+        return _finalizer(seen)
     parts = differences(seen.schedule.schedule, seen.target)
+    if not seen.schedule.attributed:
+        parts.append(ATTRIBUTES)
     if not parts:
-        return []
-    update = UpdateSchedule(schedule_id(seen.ref), seen.target, seen.schedule.token, tuple(parts))
-    return [update, LookAgain(VERIFY_SECONDS)]
+        return _finalizer(seen)
+    emptied = requests.kills_all(seen)
+    drift = "" if emptied else _drift(seen.schedule, seen.target, seen.wanted, parts)
+    update = UpdateSchedule(schedule_id(seen.ref), seen.target, seen.schedule.token, tuple(parts), drift)
+    return [*_finalizer(seen), update, LookAgain(VERIFY_SECONDS)]
+
+
+def _drift(have: Described, to: Schedule, wanted: WantedSchedule | None, parts: list[str]) -> str:
+    """What somebody changed in Temporal, told from what the spec, a recipe or a key has changed."""
+    if wanted is None or not _made_for(have, wanted.request):
+        return ""
+    state = have.schedule.state
+    if wanted.suspend and not state.paused:
+        return "Somebody unpaused the schedule in Temporal, but spec.suspend is true: it is paused again."
+    edited = [*differences(lasting(have.schedule), lasting(to)), *(p for p in parts if p == ATTRIBUTES)]
+    edited = [part for part in edited if part != "state"]
+    if state.limited_actions != to.state.limited_actions:
+        edited.append("state")
+    if not edited:
+        return ""
+    return f"Somebody edited the schedule in Temporal ({', '.join(edited)}): it is as the spec says again."
+
+
+def _made_for(have: Described, wanted: RunRequest) -> bool:
+    """Whether a schedule was made, by us and as today, for what is wanted now."""
+    applied = have.request
+    if applied is None:  # its argument is nothing of ours
+        return True
+    return have.current and (applied.generation, applied.recipe) == (wanted.generation, wanted.recipe)
 
 
 def _empty_queue(seen: Observation, schedule: Described) -> list[Step]:

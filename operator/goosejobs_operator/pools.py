@@ -6,7 +6,7 @@ from typing import Final
 
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, DescribeTaskQueueRequest
 from temporalio.client import WorkflowFailureError
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
@@ -31,8 +31,11 @@ class UnreadableRecipe(ClientError):
 class Pools(Caller):
     """The server of one Temporal namespace, and the workers that poll there."""
 
-    async def probe(self) -> None:
-        """Find out whether Temporal answers and is set up.
+    async def probe(self) -> str:
+        """Find out whether Temporal answers and has our namespace.
+
+        Returns:
+            What tells the namespace from another one of that name: on a server with a new store, say.
 
         Raises:
             ClientError: Why not.
@@ -42,6 +45,10 @@ class Pools(Caller):
                 healthy = await self._client.service_client.check_health(timeout=_PROBE_TIMEOUT)
         if not healthy:
             raise TemporalUnavailable("Temporal: it answers, and says that it does not serve")
+        request = DescribeNamespaceRequest(namespace=self._client.namespace)
+        with self._call("describe namespace", self._client.namespace):
+            found = await self._client.workflow_service.describe_namespace(request, timeout=_PROBE_TIMEOUT)
+        return str(found.namespace_info.id)
 
     async def prepare(self) -> None:
         """Register our search attribute if it is missing.

@@ -28,7 +28,7 @@ from goosejobs.model.status import (
     HandledRun,
 )
 from goosejobs_operator import failures
-from goosejobs_operator.annotations import is_token, new_kill, new_token, token_of, value_of
+from goosejobs_operator.annotations import is_first_sight, is_token, new_kill, new_token, token_of, value_of
 from goosejobs_operator.observe import Observation
 from goosejobs_operator.schedule import foreign_pause, paused_by_failures, schedule_id, waiting
 
@@ -40,6 +40,9 @@ FORBID_PATIENCE = timedelta(seconds=2)
 
 PATIENCE = timedelta(seconds=15)
 """After so long a run that Temporal neither started nor keeps waiting will not start."""
+
+UNPAUSED = "unpaused-in-temporal"
+"""What stands for a token where somebody resumed it in Temporal and never asked for it here."""
 
 _NOTHING_TO_KILL = (
     f"No such run is active. Write the id of a run in status.active, or all, into {names.KILL_REQUESTED}; to "
@@ -104,25 +107,23 @@ def kills_all(seen: Observation) -> bool:
     return kill is not None and kill.answer is Answer.NOTED and _is_all(kill.token)
 
 
-def answered(seen: Observation) -> HandledRequests | None:
+def answered(seen: Observation) -> HandledRequests:
     """What `status.handledRequests` is to say, after the steps of the plan were carried out."""
     handled = _handled(read_status(seen.obj))
     if not seen.deleting:
         handled = HandledRequests(
             run=answer_to_run(seen), kill=_answer_to_kill(seen), resume=_answer_to_resume(seen)
         )
-    return _or_none(handled)
+    return handled
 
 
-def first_seen(obj: Object) -> HandledRequests | None:
+def first_seen(obj: Object) -> HandledRequests:
     """The same while the object cannot be looked at: only what is there from the start is answered."""
     handled = _handled(read_status(obj))
-    return _or_none(
-        HandledRequests(
-            run=_run_at_first(obj, handled),
-            kill=_kill_at_first(obj, handled),
-            resume=_resume_at_first(obj, handled),
-        )
+    return HandledRequests(
+        run=_run_at_first(obj, handled),
+        kill=_kill_at_first(obj, handled),
+        resume=_resume_at_first(obj, handled),
     )
 
 
@@ -146,7 +147,7 @@ def _resume_at_first(obj: Object, handled: HandledRequests) -> HandledResume | N
 
 
 def _at_first_sight(obj: Object, annotation: str) -> str:
-    return token_of(obj, annotation) if read_status(obj).observed_generation < 0 else ""
+    return token_of(obj, annotation) if is_first_sight(obj) else ""
 
 
 def _answer_to_kill(seen: Observation) -> HandledKill | None:
@@ -190,13 +191,25 @@ def _answer_to_resume(seen: Observation) -> HandledResume | None:
         word = Answer.REFUSED if why else Answer.RESUMED
         return before.model_copy(update={"answer": word, "message": why or _other_pause(seen)})
     if not token:
-        return before
+        return _unpaused_outside(seen, before)
     if not why and not paused and not failures.is_reached(seen.obj):
         why = f"It is not paused after failures. {_other_pause(seen)}".strip()
     counted = before.failed if before else 0
     if why:
         return HandledResume(token=token, answer=Answer.REFUSED, failed=counted, message=why[:MAX_MESSAGE])
     return HandledResume(token=token, answer=Answer.NOTED, failed=status.counts.failed)
+
+
+def _unpaused_outside(seen: Observation, before: HandledResume | None) -> HandledResume | None:
+    """Note that earlier failures count no more; the answer to an annotation stays the answer to it."""
+    if not (failures.unpaused_outside(seen.obj, seen.schedule) and failures.is_reached(seen.obj)):
+        return before
+    return HandledResume(
+        token=before.token if before else UNPAUSED,
+        answer=Answer.RESUMED,
+        failed=read_status(seen.obj).counts.failed,
+        message=f"It was unpaused in Temporal. {_other_pause(seen)}".strip(),
+    )
 
 
 def _other_pause(seen: Observation) -> str:
@@ -273,7 +286,7 @@ def _no_room(seen: Observation) -> str:
 
 def _outcome(seen: Observation, run: HandledRun) -> HandledRun:
     """What became of a run that was noted; noted still while that cannot be told."""
-    if seen.asked_run is not None:
+    if seen.asked_run is not None or _is_known(seen, run):
         return run.model_copy(update={"answer": Answer.STARTED, "message": ""})
     moment = run_time(seen, run)
     if moment is None:
@@ -282,6 +295,15 @@ def _outcome(seen: Observation, run: HandledRun) -> HandledRun:
         why = _refusal(seen)
         return _said(run.token, Answer.REFUSED, why) if why else run
     return _unstarted(seen, run, seen.now - moment)
+
+
+def _is_known(seen: Observation, run: HandledRun) -> bool:
+    """Whether the status knows the run, though Temporal may know it no more."""
+    status = read_status(seen.obj)
+    known = {run.id for run in status.active} | {run.id for run in status.recent_runs}
+    known |= {status.last_run.id} if status.last_run else set()
+    moment = run_time(seen, run)
+    return moment is not None and names.run_id(moment) in known
 
 
 def _unstarted(seen: Observation, run: HandledRun, since: timedelta) -> HandledRun:
@@ -318,10 +340,6 @@ def _free_second(seen: Observation, before: HandledRun | None) -> datetime | Non
 
 def _handled(status: GooseJobStatus) -> HandledRequests:
     return status.handled_requests or HandledRequests()
-
-
-def _or_none(handled: HandledRequests) -> HandledRequests | None:
-    return handled if handled != HandledRequests() else None
 
 
 def _said(token: str, answer: Answer, message: str) -> HandledRun:

@@ -33,6 +33,15 @@ NOTE_SUSPEND = "goosejobs: suspend"
 NOTE_FAILURES = "goosejobs: failures"
 """The notes of our own pauses, for `spec.suspend` and `spec.pauseAfterFailures`: only such are lifted."""
 
+NOTE_HELD = "paused before the schedule was lost"
+"""The note of somebody's pause on a schedule that had to be made anew; theirs to lift."""
+
+PAUSED_IN_TEMPORAL = "PausedInTemporal"
+"""The reason of the condition Suspended for a pause that somebody made in Temporal."""
+
+_DECADE: Final = 10 * 366 * 86_400
+"""Seconds. A longer interval is meant for the one moment at which it ends first, counted from 1970."""
+
 OVERLAP = {
     ConcurrencyPolicy.FORBID: ScheduleOverlapPolicy.SCHEDULE_OVERLAP_POLICY_SKIP,
     ConcurrencyPolicy.ALLOW: ScheduleOverlapPolicy.SCHEDULE_OVERLAP_POLICY_ALLOW_ALL,
@@ -67,6 +76,7 @@ class WantedSchedule:
         suspend: `spec.suspend`.
         started: How many of its runs are known to have started.
         failing: It is to be paused because of failures.
+        held: The note of somebody's pause that is to stay, though the schedule it was on is gone.
         counted: What is counted so far of due times that did not take place: Temporal counts from nought.
         catch_up: `spec.startingDeadlineSeconds`: how late a due time is still acted on.
     """
@@ -75,6 +85,7 @@ class WantedSchedule:
     request: RunRequest
     suspend: bool
     failing: bool = False
+    held: str = ""
     started: int = 0
     counted: LeftOut = LeftOut()
     catch_up: timedelta
@@ -95,6 +106,7 @@ class Described:
         request: Its argument; None when it is not one of ours any more, or cannot be read.
         unreadable: Why its argument cannot be read, though it may be as wanted; empty when that is not so.
         current: Whether its argument stands there as it would be written today: with the newest key.
+        attributed: Whether it has our search attribute, by which it is found when its GooseJob is gone.
         counted: The due times that did not take place, those before this schedule was made among them.
         buffered: Runs that wait for the ones before them.
         started: How many runs it has started, those among them that somebody asked for.
@@ -108,6 +120,7 @@ class Described:
     request: RunRequest | None = None
     unreadable: str = ""
     current: bool = True
+    attributed: bool = True
     counted: LeftOut = LeftOut()
     buffered: int = 0
     started: int = 0
@@ -154,7 +167,11 @@ def build(
         action=ScheduleAction(start_workflow=action),
         policies=policies,
         state=limited_state(
-            merged_state(old or ScheduleState(), suspend=wanted.suspend, failing=wanted.failing),
+            merged_state(
+                old or ScheduleState(paused=bool(wanted.held), notes=wanted.held),
+                suspend=wanted.suspend,
+                failing=wanted.failing,
+            ),
             wanted.request.max_runs,
             wanted.started,
             is_new=(max_runs or 0) != wanted.request.max_runs,
@@ -197,7 +214,7 @@ def _interval(interval: ScheduleIntervalSpec) -> IntervalSpec:
 
 
 def merged_state(old: ScheduleState, *, suspend: bool, failing: bool = False) -> ScheduleState:
-    """Pause or resume for our own reasons; another's pause, notes and limits are left alone."""
+    """Pause or resume for our own reasons; another's pause and notes are left alone."""
     state = ScheduleState()
     state.CopyFrom(old)
     note = NOTE_FAILURES if failing else NOTE_SUSPEND if suspend else ""
@@ -222,9 +239,9 @@ def limited_state(old: ScheduleState, max_runs: int, started: int, *, is_new: bo
     state = ScheduleState()
     state.CopyFrom(old)
     left = max(0, max_runs - started)
-    if is_new:
+    if is_new or state.limited_actions != (max_runs > 0):
         state.limited_actions, state.remaining_actions = max_runs > 0, left
-    elif max_runs and state.limited_actions:
+    elif max_runs:
         state.remaining_actions = min(state.remaining_actions, left)
     return state
 
@@ -284,6 +301,16 @@ def differences(described: Schedule, wanted: Schedule) -> list[str]:
         for part in ("spec", "action", "policies", "state")
         if getattr(left, part) != getattr(right, part)
     ]
+
+
+def lasting(schedule: Schedule) -> Schedule:
+    """The same schedule without single moments, which differ each year (see goosejobs.cron.changes)."""
+    same = Schedule()
+    same.CopyFrom(schedule)
+    intervals = [each for each in schedule.spec.interval if each.interval.seconds < _DECADE]
+    del same.spec.interval[:]
+    same.spec.interval.extend(intervals)
+    return same
 
 
 def _canonical(schedule: Schedule) -> Schedule:

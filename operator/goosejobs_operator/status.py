@@ -19,7 +19,13 @@ from goosejobs_operator import desired, failures, requests
 from goosejobs_operator.desired import Refused
 from goosejobs_operator.due import NEXT_GRACE_SECONDS, next_due
 from goosejobs_operator.observe import Observation
-from goosejobs_operator.schedule import foreign_pause, paused_by_failures, schedule_id, waiting
+from goosejobs_operator.schedule import (
+    PAUSED_IN_TEMPORAL,
+    foreign_pause,
+    paused_by_failures,
+    schedule_id,
+    waiting,
+)
 
 OWNED_CONDITIONS = frozenset({"Ready", "Reconciling", "Stalled", "Suspended", "WorkersAvailable"})
 _SHARE = Share(
@@ -160,7 +166,7 @@ def _suspended(seen: Observation) -> Said:
         message = (
             f"The schedule was paused in Temporal ({note}): no new run starts until it is unpaused there."
         )
-        return Said("Suspended", "True", "PausedInTemporal", message)
+        return Said("Suspended", "True", PAUSED_IN_TEMPORAL, message)
     return Said("Suspended", "False", "NotSuspended")
 
 

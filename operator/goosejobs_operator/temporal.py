@@ -15,16 +15,16 @@ from temporalio.api.workflowservice.v1 import (
     PatchScheduleRequest,
     UpdateScheduleRequest,
 )
-from temporalio.client import WorkflowExecutionStatus
+from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDReusePolicy
 from temporalio.converter import PayloadConverter, encode_search_attributes
-from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 
 from goosejobs.clients import temporal as shared
-from goosejobs.clients.codec import Codec, MissingKey
+from goosejobs.clients.codec import Codec, MissingKey, Undecodable
 from goosejobs.clients.errors import Conflict, NotFound
 from goosejobs.model import names
-from goosejobs.model.run import GooseJobRef, RunRequest
+from goosejobs.model.run import GooseJobRef, RunOutcome, RunRequest
 from goosejobs_operator import schedule
 from goosejobs_operator.caller import TIMEOUT, Caller, TemporalUnavailable
 from goosejobs_operator.schedule import Described, LeftOut, WantedSchedule
@@ -42,12 +42,16 @@ class RunState:
         terminated: It was ended from outside, so that it could not record its end.
         start_time: When it started.
         close_time: When it ended.
+        cancelled: It ended as it was asked to.
+        outcome: How it ended, as it told Temporal; None when it did not, or that was not asked for.
     """
 
     open: bool
     terminated: bool
     start_time: datetime
     close_time: datetime | None
+    cancelled: bool = False
+    outcome: RunOutcome | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,7 @@ class Temporal(Caller):
             request=argument,
             unreadable=unreadable,
             current=self._is_current(found.schedule),
+            attributed=self._is_attributed(found.search_attributes, ref),
             counted=LeftOut(
                 skipped=before.skipped + found.info.overlap_skipped + found.info.buffer_dropped,
                 missed=before.missed + found.info.missed_catchup_window,
@@ -156,10 +161,18 @@ class Temporal(Caller):
         with self._call("create schedule", wanted.id):
             await self._client.workflow_service.create_schedule(request, retry=True, timeout=TIMEOUT)
 
-    async def update(self, id_: str, to: Schedule, token: bytes) -> None:
+    async def update(
+        self, id_: str, to: Schedule, token: bytes, attribute_to: GooseJobRef | None = None
+    ) -> None:
         """Replace the schedule in one step.
 
         Nothing happens, and nothing tells so, if somebody changed it (paused it, say) after it was described.
+
+        Args:
+            id_: The schedule's.
+            to: What it is to be.
+            token: Of its description.
+            attribute_to: Whose search attribute it is to get back; None: it has it.
 
         Raises:
             Conflict: Somebody removed it.
@@ -170,6 +183,7 @@ class Temporal(Caller):
             schedule=to,
             conflict_token=token,
             identity=self._client.identity,
+            search_attributes=self._attributes(attribute_to) if attribute_to else None,
         )
         try:
             with self._call("update schedule", id_):
@@ -256,7 +270,21 @@ class Temporal(Caller):
             terminated=found.status in cut_short,
             start_time=found.start_time,
             close_time=found.close_time,
+            cancelled=found.status is WorkflowExecutionStatus.CANCELED,
         )
+
+    async def outcome(self, workflow_id: str) -> RunOutcome | None:
+        """How a run that has ended told its end; None when it did not, or nobody can read it here."""
+        handle = self._client.get_workflow_handle(workflow_id, result_type=RunOutcome)
+        with self._call("read result", workflow_id):
+            try:
+                found: RunOutcome | None = await handle.result(rpc_timeout=TIMEOUT)
+            except WorkflowFailureError as error:
+                return _outcome_in(error)
+            except (Undecodable, ValueError):  # without the key, or nothing that a run of ours returns
+                return None
+            else:
+                return found
 
     async def open_runs(self, uid: str | None = None) -> AsyncIterator[Found]:
         """Workflows that have not ended: of one GooseJob, or (uid None) of all of this cluster.
@@ -286,6 +314,10 @@ class Temporal(Caller):
         except NotFound:
             return
 
+    def _is_attributed(self, found: SearchAttributes, ref: GooseJobRef) -> bool:
+        wanted = self._attributes(ref).indexed_fields[names.UID_ATTRIBUTE]
+        return found.indexed_fields[names.UID_ATTRIBUTE].data == wanted.data
+
     def _attributes(self, ref: GooseJobRef) -> SearchAttributes:
         encoded = SearchAttributes()
         encode_search_attributes(self._typed(ref), encoded)
@@ -306,3 +338,12 @@ def _counted_before(memo: Memo) -> LeftOut:
     if payload is None:
         return LeftOut()
     return LeftOut(**PayloadConverter.default.from_payload(payload, dict[str, int]))
+
+
+def _outcome_in(error: WorkflowFailureError) -> RunOutcome | None:
+    """What the workflow gave as the detail of its failure."""
+    details = error.cause.details if isinstance(error.cause, ApplicationError) else ()
+    try:
+        return RunOutcome.model_validate(details[0]) if details else None
+    except ValueError:
+        return None

@@ -11,7 +11,7 @@ from support import job_pool, schedules
 from support.drift import lose_store
 from support.job_pool import audited, jobs, pods
 from support.objects import apply, ended, get, goosejob
-from support.rig import Rig
+from support.rig import Handle, Rig
 from support.schedules import schedule, schedule_id
 
 Eventually = Callable[..., Any]
@@ -29,9 +29,10 @@ async def test_a_job_of_a_run_that_temporal_lost_is_ended_and_its_record_closed(
         tmp_path / "template.yaml", own_node.goose_image(), own_node.model_address
     )
     own_node.operator()
+    start: Callable[..., Handle] = own_node.start_worker
     made = len(audited(own_node.audit_log, namespace, "create", "jobs"))
     with ExitStack() as stack:
-        first = stack.enter_context(own_node.start_worker(pool=worker, **job_pool.environment(template)))
+        first = stack.enter_context(start(pool=worker, **job_pool.environment(template)))
         apply(
             kubectl,
             namespace,
@@ -46,7 +47,7 @@ async def test_a_job_of_a_run_that_temporal_lost_is_ended_and_its_record_closed(
             first.kill9()
         lose_store(own_node)
         if worker != "lives":
-            stack.enter_context(own_node.start_worker(pool=worker, **job_pool.environment(template)))
+            stack.enter_context(start(pool=worker, **job_pool.environment(template)))
         run = await ended(kubectl, eventually, namespace, name)
         assert (run["outcome"], run["reason"]) == ("Unknown", "WorkflowLost")
         await eventually(lambda: jobs(kubectl, namespace, name) == [], timeout=SWEPT_WITHIN)

@@ -70,6 +70,7 @@ async def test_a_temporal_that_lost_its_store_gets_everything_again_and_nothing_
             goosejob("spent", schedule=YEARLY, maxRuns=1),
             goosejob("failing", "stub: status 401", schedule=YEARLY, pauseAfterFailures=1),
             goosejob("paused", schedule=YEARLY),
+            goosejob("waiting", execution={"pool": "nobody"}),
         )
         await eventually(ledger.hanging)
         await eventually(lambda: status(rig, "done")["completionTime"])
@@ -107,7 +108,9 @@ async def test_a_temporal_that_lost_its_store_gets_everything_again_and_nothing_
             now = status(rig, name)
             assert (now["lastRun"], now["counts"]) == (was["lastRun"], was["counts"])
         assert says(rig, "flying", "Ready", "Completed")
-        assert await schedules.open_runs(client) == set()
+        waiting = f"{schedule_id(get(rig.kubectl, NAMESPACE, 'waiting'))}/once"  # it never began
+        await eventually(lambda: schedules.open_runs(client))
+        assert await schedules.open_runs(client) == {waiting}
         await run_once_more(rig, eventually, "limited", "2")
         assert status(rig, "limited")["counts"]["succeeded"] == 2
         assert ledger.entries("overlap") == []

@@ -40,6 +40,7 @@ def test_every_reason_that_goose_can_give_is_driven() -> None:
         Reason.POOL_REFUSED,
         Reason.CANCELLED,
         Reason.TERMINATED,
+        Reason.WORKFLOW_LOST,
         Reason.CONFIG_NOT_FOUND,
         # Kubernetes' own; see tests/e2e/test_jobs.py
         Reason.IMAGE_PULL_FAILED,

@@ -212,10 +212,8 @@ async def test_the_record_of_a_run_whose_workflow_is_gone_is_closed(
         timeout=90,
     )
     record = obj["status"]["lastRun"]
-    assert (record["outcome"], record["reason"]) == (
-        "Killed" if end == "terminate" else "Unknown",
-        "Terminated",
-    )
+    how = ("Killed", "Terminated") if end == "terminate" else ("Unknown", "WorkflowLost")
+    assert (record["outcome"], record["reason"]) == how
     assert obj["status"]["active"] == []
     assert (is_true(obj, "Ready"), obj["status"]["phase"]) == (True, "Completed")
     event = "RunTerminated" if end == "terminate" else "RunUnknown"

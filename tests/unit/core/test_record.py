@@ -20,7 +20,7 @@ from goosejobs.model.status import (
     MAX_RESULT,
     GooseJobStatus,
 )
-from goosejobs.record import announced, recorded
+from goosejobs.record import announced, dropped, is_recorded, recorded
 
 T0 = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 REF = GooseJobRef(namespace="team-a", name="report", uid="u1")
@@ -360,3 +360,21 @@ def test_a_status_with_everything_at_its_bounds_is_far_from_what_etcd_takes() ->
     assert len(status["lastRun"]["attempts"]) == len(status["active"][0]["attempts"]) == MAX_ATTEMPTS
     assert len(json.dumps(status, ensure_ascii=False).encode()) < 900 * 1024
     GooseJobStatus.model_validate(status)
+
+
+def test_a_stale_entry_is_one_of_a_run_on_record_that_did_not_start_anew_since() -> None:
+    active = merged(goosejob(), announced(goosejob(), run(), 1, "w-1", T0))
+    [entry] = read_status(active).active
+    done = merged(active, recorded(active, news(run()), T0))
+    assert not is_recorded(active, entry)
+    assert is_recorded(done, entry)
+    later = entry.model_copy(update={"start_time": entry.start_time + timedelta(hours=1)})
+    assert not is_recorded(done, later)
+
+
+def test_to_drop_a_stale_entry_changes_nothing_else() -> None:
+    active = merged(goosejob(), announced(goosejob(), run(), 1, "w-1", T0))
+    done = merged(active, recorded(active, news(run()), T0))
+    stale = {**done, "status": {**done["status"], "active": active["status"]["active"]}}
+    assert merged(stale, dropped(stale, run().id, T0))["status"] == done["status"]
+    assert dropped(done, run().id, T0) is None

@@ -26,8 +26,7 @@ def failing(
 ) -> Object:
     """A GooseJob with so many failures in a row, of so many in all."""
     status: Object = {"observedGeneration": 3, "counts": {"failed": failed, "consecutiveFailures": in_a_row}}
-    if resume:
-        status["handledRequests"] = {"resume": resume}
+    status["handledRequests"] = {"resume": resume} if resume else {}
     obj = goosejob(spec={"pauseAfterFailures": limit, **more.pop("spec", {})}, status=status, **more)
     obj["metadata"]["annotations"] = {RESUME: ask} if ask else {}
     return obj
@@ -144,3 +143,37 @@ def test_a_stalled_one_is_mended_first(resume: Object | None) -> None:
     assert "spec.schedule: no" in said(one)["message"]
     status = derive(one)
     assert not is_pending({**one.obj, "status": {**one.obj["status"], **(status or {})}})
+
+
+CONDITION = {
+    "type": "Suspended",
+    "status": "True",
+    "reason": "PausedAfterFailures",
+    "lastTransitionTime": "2026-11-21T12:00:00Z",
+}
+
+
+def unpaused(in_a_row: int, resume: Object | None = None, ask: str = "") -> Observation:
+    """A look at one that is said to be paused, whose schedule goes on."""
+    obj = failing(in_a_row, resume=resume, ask=ask)
+    obj["status"]["conditions"] = [CONDITION]
+    return look(obj)
+
+
+def test_unpausing_it_in_temporal_counts_as_resuming_it_from_there() -> None:
+    one = unpaused(3)
+    found = said(one)
+    assert (found["token"], found["answer"], found["failed"]) == ("unpaused-in-temporal", "Resumed", 9)
+    after = {**one.obj, "status": {**one.obj["status"], **(derive(one) or {})}}
+    assert not failures.pauses(after, is_paused=False)
+    assert derive(look(after)) is None
+
+
+def test_the_answer_to_an_annotation_that_still_stands_there_stays_an_answer_to_it() -> None:
+    found = said(unpaused(3, resume=resumed(5, value="in-git"), ask="in-git"))
+    assert (found["token"], found["failed"]) == ("in-git", 9)
+
+
+def test_where_failures_would_not_pause_it_again_there_is_nothing_to_note() -> None:
+    one = unpaused(0)
+    assert (derive(one) or {}).get("handledRequests") == {}

@@ -32,7 +32,8 @@ def limited(left: int) -> ScheduleState:
         (limited(2), 3, 1, False, limited(2)),
         (limited(2), 3, 2, False, limited(1)),  # one of them was asked for: Temporal does not count it
         (limited(1), 3, 0, False, limited(1)),  # one has started, and is not known here yet
-        (limited(7), 0, 3, False, limited(7)),  # somebody else's limit
+        (limited(7), 0, 3, False, ScheduleState()),  # somebody else's limit
+        (ScheduleState(), 3, 1, False, limited(2)),  # somebody lifted ours
         (ScheduleState(), 0, 3, False, ScheduleState()),
     ],
 )

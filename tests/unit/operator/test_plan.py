@@ -1,5 +1,8 @@
 """What the operator decides to do, from one look."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from temporalio.api.schedule.v1 import ScheduleState
 
@@ -9,6 +12,7 @@ from goosejobs.model.status import ActiveRun
 from goosejobs_operator.desired import refusal
 from goosejobs_operator.observe import GoneRun
 from goosejobs_operator.plan import (
+    ATTRIBUTES,
     STILL_LEAVING_SECONDS,
     VERIFY_SECONDS,
     AddFinalizer,
@@ -23,12 +27,13 @@ from goosejobs_operator.plan import (
     UpdateSchedule,
     plan,
 )
-from goosejobs_operator.schedule import NOTE_SUSPEND, paused
+from goosejobs_operator.schedule import NOTE_SUSPEND, Described, WantedSchedule, paused
 from goosejobs_operator.temporal import RunState
 from support.observations import NOW, described, goosejob, request, schedule, seen, served, wanted
 
 ID = "goosejob/team-a/report/11111111-2222-3333-4444-555555555555"
 JUST_NOW, LONG_AGO = "2026-11-21T12:00:00Z", "2026-11-21T11:00:00Z"
+EDITED = "Somebody edited the schedule in Temporal ({}): it is as the spec says again."
 REFUSED = refusal(StalledReason.INVALID_SCHEDULE, "spec.schedule", "no")
 OPEN = RunState(open=True, terminated=False, start_time=NOW, close_time=None)
 CLOSED = RunState(open=False, terminated=True, start_time=NOW, close_time=NOW)
@@ -64,9 +69,79 @@ def test_a_schedule_that_somebody_deleted_is_created_again() -> None:
 def test_a_schedule_that_differs_is_replaced_in_one_step_and_looked_at_again() -> None:
     have, target = described(wanted("0 9 * * *")), schedule(wanted())
     assert plan(seen(schedule=have, wanted=wanted(), target=target)) == [
-        UpdateSchedule(ID, target, b"token", ("spec",)),
+        UpdateSchedule(ID, target, b"token", ("spec",), EDITED.format("spec")),
         LookAgain(VERIFY_SECONDS),
     ]
+
+
+def told(have: Described, want: WantedSchedule) -> str:
+    """What is told of a schedule that is not as wanted."""
+    target = schedule(want, have.schedule.state)
+    return next(
+        step.drift
+        for step in plan(seen(schedule=have, wanted=want, target=target))
+        if isinstance(step, UpdateSchedule)
+    )
+
+
+def test_what_the_spec_or_a_recipe_or_a_key_has_changed_is_not_told_as_somebodys_edit() -> None:
+    old = described(wanted("0 9 * * *", generation=2))
+    assert told(old, wanted()) == ""
+    newer = request().recipe.model_copy(update={"text": "prompt: bye"})
+    want = replace(wanted(), request=request().model_copy(update={"recipe": newer}))
+    assert told(described(wanted()), want) == ""
+    assert told(described(wanted("0 9 * * *"), current=False), wanted()) == ""
+
+
+def test_an_argument_that_is_nothing_of_ours_is_somebodys_edit() -> None:
+    assert told(replace(described(wanted("0 9 * * *")), request=None), wanted()) == EDITED.format("spec")
+
+
+def test_moments_that_are_other_ones_each_year_are_nobodys_edit() -> None:
+    have, want = described(wanted()), wanted()
+    moment = have.schedule.spec.interval.add()
+    moment.interval.FromSeconds(1_800_000_000)
+    assert told(have, want) == ""
+    often = have.schedule.spec.interval.add()
+    often.interval.FromSeconds(60)
+    assert told(have, want) == EDITED.format("spec")
+
+
+def test_a_pause_that_is_ours_is_told_only_where_somebody_had_lifted_it() -> None:
+    assert "paused again" in told(described(wanted()), wanted(suspend=True))
+    failing = replace(wanted(), failing=True)
+    have = described(wanted())
+    target = schedule(failing)
+    (update, _) = plan(seen(schedule=have, wanted=failing, target=target))
+    assert isinstance(update, UpdateSchedule)
+    assert (update.parts, update.drift) == (("state",), "")
+
+
+def test_a_schedule_without_our_search_attribute_gets_it_back() -> None:
+    have = described(wanted(), attributed=False)
+    (update, _) = plan(seen(schedule=have, wanted=wanted(), target=have.schedule))
+    assert isinstance(update, UpdateSchedule)
+    assert (update.parts, update.drift) == ((ATTRIBUTES,), EDITED.format(ATTRIBUTES))
+
+
+def test_a_schedule_that_was_there_before_is_lost_and_its_pause_is_looked_at_before_all_else() -> None:
+    obj = goosejob(status={"scheduleId": ID})
+    want = wanted()
+    assert plan(seen(obj, wanted=want)) == [CreateSchedule(want, lost=True)]
+    for paused_ in (replace(want, failing=True), replace(want, held="theirs")):
+        assert plan(seen(obj, wanted=paused_)) == [CreateSchedule(paused_, lost=True), LookAgain(0)]
+
+
+@pytest.mark.parametrize(
+    "more", [{"refused": REFUSED}, {"wanted": wanted(), "target": described(wanted()).schedule}]
+)
+def test_a_finalizer_that_somebody_removed_is_put_back(more: dict[str, Any]) -> None:
+    assert plan(seen(goosejob(finalizer=False), schedule=described(wanted()), **more)) == [AddFinalizer()]
+
+
+def test_a_run_that_goes_on_without_our_finalizer_gets_it_back() -> None:
+    obj = goosejob(spec={"runOnce": True}, finalizer=False)
+    assert plan(seen(obj, request=request(), once=OPEN)) == [AddFinalizer()]
 
 
 def test_suspend_pauses_under_our_note() -> None:

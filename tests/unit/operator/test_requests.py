@@ -35,7 +35,7 @@ ENDED = RunState(open=False, terminated=False, start_time=NOW, close_time=NOW)
 
 def asking(value: str | None = "t", run: Object | None = None, **more: Any) -> Object:
     """A GooseJob that was seen before, whose annotation asks for a run."""
-    handled = {"handledRequests": {"run": run}} if run else {}
+    handled = {"handledRequests": {"run": run} if run else {}}
     obj = goosejob(status={"observedGeneration": 3, **handled}, **more)
     obj["metadata"]["annotations"] = {} if value is None else {RUN: value}
     return obj
@@ -251,7 +251,7 @@ OTHER = "goosejob/team-b/report/11111111-2222-3333-4444-555555555555-2026-11-21T
 
 def killing(value: str, kill: Object | None = None, **more: Any) -> Object:
     """A GooseJob that was seen before, whose annotation asks for an end of runs."""
-    handled = {"handledRequests": {"kill": kill}} if kill else {}
+    handled = {"handledRequests": {"kill": kill} if kill else {}}
     obj = goosejob(status={"observedGeneration": 3, **handled}, **more)
     obj["metadata"]["annotations"] = {KILL: value}
     return obj
