@@ -11,7 +11,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from goosejobs import events
-from goosejobs.clients.errors import ClientError, Rejected, Unavailable
+from goosejobs.clients.errors import ClientError, Forbidden, Rejected, Unavailable
 from goosejobs.clients.events import Recorder
 from goosejobs.clients.kube import Kube, Object
 from goosejobs.lifecycle import read_status
@@ -52,6 +52,8 @@ Recorded = Callable[[RunInfo, frozenset[str]], None]
 
 JOB_BEATS = 4
 """Heartbeats per heartbeat timeout where no lease hangs on them, and each may be billed."""
+RECORD_REFUSED_PATIENCE = timedelta(hours=1)
+"""How long after a run's end its record is tried to be written though the API server refuses it."""
 AT_ONCE = timedelta(milliseconds=1)
 """Zero would mean: as the retry policy says."""
 
@@ -158,14 +160,24 @@ class Activities:
 
     @activity.defn(name=RECORD)
     async def record(self, news: RecordRequest) -> None:
-        """Fold the run's end into the status; nothing to do when the GooseJob is gone."""
+        """Fold the run's end into the status; nothing to do when the GooseJob is gone.
+
+        Raises:
+            ClientError: It cannot be written now.
+            ApplicationError: It was refused for so long that the operator is to close the record.
+        """
         try:
-            await self._write_record(news)
-        except Rejected as error:
-            logger.error("the record was refused; writing a minimal one", extra={"error": str(error)})
-            message = f"the full record was refused: {error}"
-            outcome = news.outcome.model_copy(update={"message": message})
-            await self._write_record(RecordRequest(run=news.run, outcome=outcome))
+            await self._write_some_record(news)
+        except ClientError as error:
+            kind = type(error).__name__
+            metrics.RECORDS_REFUSED.labels(error=kind).inc()
+            where = {"run": news.run.workflow_id, "error": str(error)}
+            age = datetime.now(UTC) - news.outcome.finish_time
+            if not isinstance(error, Forbidden | Rejected) or age < RECORD_REFUSED_PATIENCE:
+                logger.warning("a run's record was not taken", extra=where)
+                raise
+            logger.error("gave a run's record up: the operator closes it, if it may", extra=where)
+            raise ApplicationError(f"gave the record up: {error}", type=kind, non_retryable=True) from error
 
     @activity.defn(name=READ_RECIPE)
     async def read_recipe(self, path: str, namespace: str) -> RecipeFile:
@@ -178,6 +190,16 @@ class Activities:
             raise ApplicationError(
                 str(error), type=StalledReason.RECIPE_NOT_FOUND.value, non_retryable=True
             ) from None
+
+    async def _write_some_record(self, news: RecordRequest) -> None:
+        """Write the record; where the API server refuses what is in it, only how the run ended."""
+        try:
+            await self._write_record(news)
+        except Rejected as error:
+            logger.error("the record was refused; writing a minimal one", extra={"error": str(error)})
+            message = f"the full record was refused: {error}"
+            outcome = news.outcome.model_copy(update={"message": message})
+            await self._write_record(RecordRequest(run=news.run, outcome=outcome))
 
     async def _write_record(self, news: RecordRequest) -> None:
         kept: frozenset[str] = frozenset()

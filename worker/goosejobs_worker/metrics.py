@@ -17,6 +17,10 @@ SECONDS = Histogram(
 )
 EVENTS = Counter("goosejobs_worker_events", "Events of GooseJobs, by what became of them.", ["fate"])
 """`fate`: as `goosejobs.clients.events.Recorder` counts."""
+RECORDS_REFUSED = Counter(
+    "goosejobs_worker_records_refused", "Tries to write a run's record that failed; others follow.", ["error"]
+)
+"""`error`: Unavailable, Forbidden (missing RBAC) or Rejected."""
 TOKENS = Counter("goosejobs_worker_tokens", "Tokens that model providers counted.", ["kind"])
 
 

@@ -67,6 +67,8 @@ workflow task, and a cancellation waits for it."""
 
 RECORD_PATIENCE: Final = timedelta(seconds=5)
 """How long a run waits for the API server to take its record, before it leaves that to `GooseJobRecord`."""
+RECORD_ROUND: Final = timedelta(hours=12)
+"""How long one `GooseJobRecord` tries: a try adds to its history, and Temporal ends what grows too long."""
 
 _SCHEDULED_TIME = SearchAttributeKey.for_datetime("TemporalScheduledStartTime")
 
@@ -285,12 +287,22 @@ class GooseJobRun:
 
 @workflow.defn(name=names.RECORD_WORKFLOW_TYPE)
 class GooseJobRecord:
-    """Folds the end of a run, which could not wait, into the status: until it is done."""
+    """Folds the end of a run, which could not wait, into the status: for as long as that may take."""
 
     @workflow.run
     async def run(self, news: RecordRequest) -> None:
-        """Record it; the GooseJob being gone is as good."""
-        await _write_record(news, None)
+        """Record it; the GooseJob being gone is as good.
+
+        Raises:
+            ApplicationError: The API server has refused it for so long that the operator is to record it.
+        """
+        try:
+            await _write_record(news, RECORD_ROUND)
+        except FailureError as error:
+            cause = _cause(error)
+            if is_cancelled_exception(error) or (isinstance(cause, ApplicationError) and cause.non_retryable):
+                raise cause from None
+            workflow.continue_as_new(news)
 
 
 @workflow.defn(name=names.READ_RECIPE_WORKFLOW_TYPE)
@@ -323,7 +335,7 @@ class GooseJobReadRecipe:
             return found
 
 
-async def _write_record(news: RecordRequest, patience: timedelta | None) -> None:
+async def _write_record(news: RecordRequest, patience: timedelta) -> None:
     await workflow.execute_local_activity(
         RECORD,
         news,

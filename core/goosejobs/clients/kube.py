@@ -27,6 +27,8 @@ _APPLY = "application/apply-patch+yaml; charset=utf-8"
 beyond U+FFFF as surrogate pairs, which YAML refuses."""
 _AUTH: dict[str, Any] = {"auth_settings": ["BearerToken"]}
 _WRITE_ATTEMPTS = 8
+_TOO_LARGE = "etcdserver: request is too large"
+"""The API server calls that a fault of its own (500), and it will say so each time."""
 PAGE = 20
 """GooseJobs in one answer of a list: each may have 1.5 MiB, and all of them are in memory at once."""
 
@@ -38,7 +40,7 @@ def _from_status(status: int, message: str, retry_after: float | None) -> Client
         return Conflict(message)
     if status in {401, 403}:
         return Forbidden(message)
-    if status == 429 or status >= 500:
+    if (status == 429 or status >= 500) and _TOO_LARGE not in message:
         return Unavailable(message, retry_after)
     return Rejected(message)
 
