@@ -152,7 +152,7 @@ async def test_only_the_namespaces_it_is_told_to_are_served(
         for name in ("theirs", "ours"):
             apply(rig.kubectl, name, goosejob("a", schedule="0 8 * * *", **NOBODY))
         await eventually(lambda: is_true(get(rig.kubectl, "ours", "a"), "Ready"))
-        assert get(rig.kubectl, "theirs", "a")["status"] == {"observedGeneration": -1}
+        assert get(rig.kubectl, "theirs", "a")["status"] == {"observedGeneration": -1, "phase": "Pending"}
 
 
 async def test_one_that_is_there_before_the_crd_waits_for_it_and_then_watches(

@@ -87,8 +87,6 @@ def _phase(obj: Object) -> Iterator[str]:
         ("Active", said(obj, "Ready", "True")),
     )
     wanted = next((name for name, holds in candidates if holds), "Pending")
-    if phase is None and status.get("observedGeneration") == -1 and not status.get("active"):
-        return  # nobody has looked at it yet
     if phase != wanted:
         yield f"phase is {phase}, and all that is said makes it {wanted}"
 

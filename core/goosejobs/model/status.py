@@ -180,7 +180,7 @@ class GooseJobStatus(StatusPart):
     """The whole status."""
 
     observed_generation: int = -1
-    phase: Phase | None = None
+    phase: Phase = Phase.PENDING
     display_schedule: str | None = Field(default=None, max_length=512)
     schedule_id: str | None = Field(default=None, max_length=512)
     recipe_digest: str | None = Field(default=None, max_length=128)
