@@ -108,7 +108,7 @@ def next_schedule_time(obj: GooseJobObject, status: GooseJobStatus, now: datetim
     if is_spent(spec, status):
         return ""
     try:
-        times = cron.upcoming(cron.of_spec(spec), now, 1)
+        times = cron.upcoming(cron.of_spec(spec, now), now, 1)
     except cron.CronError:
         return ""
     return rfc3339(times[0]) if times else ""

@@ -66,18 +66,19 @@ def read(obj: Object) -> GooseJobSpec:
     return spec
 
 
-def times(spec: GooseJobSpec, written: str = "spec.schedule") -> ScheduleSpec:
+def times(spec: GooseJobSpec, now: datetime, written: str = "spec.schedule") -> ScheduleSpec:
     """When its runs are due.
 
     Args:
         spec: With `scheduleFrom`, the expression has been filled in.
+        now: The time.
         written: Where a single expression stands.
 
     Raises:
         Refused: An expression or the zone cannot be served.
     """
     try:
-        wanted = cron.of_spec(spec).schedule_spec()
+        wanted = cron.of_spec(spec, now).schedule_spec()
     except cron.InvalidTimeZone as error:
         raise refusal(StalledReason.INVALID_TIME_ZONE, "spec.timeZone", error.message) from error
     except cron.CronError as error:
@@ -91,7 +92,7 @@ def times(spec: GooseJobSpec, written: str = "spec.schedule") -> ScheduleSpec:
 
 def is_over(spec: GooseJobSpec, now: datetime) -> bool:
     """Whether nothing will be due any more, because of `spec.endTime`; the rest of the spec is sound."""
-    return spec.end_time is not None and not cron.upcoming(cron.of_spec(spec), now, 1)
+    return spec.end_time is not None and not cron.upcoming(cron.of_spec(spec, now), now, 1)
 
 
 def ensure_served(execution: Execution, namespace: str, offers: Collection[Offer | None] | None) -> None:

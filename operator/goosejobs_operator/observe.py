@@ -221,12 +221,12 @@ class Observer:
             return replace(seen, waiting=str(waiting))
 
     async def _scheduled(self, seen: Observation, spec: GooseJobSpec) -> Observation:
-        times = desired.times(spec) if spec.schedule_from is None else None
+        times = desired.times(spec, seen.now) if spec.schedule_from is None else None
         desired.ensure_served(spec.execution, seen.ref.namespace, seen.offers)
         recipe = await self._recipe(seen, spec)
         if times is None:
             spec = spec.scheduled(recipe.schedule)
-            times = desired.times(spec, f"{recipe.source}: schedule.cron")
+            times = desired.times(spec, seen.now, f"{recipe.source}: schedule.cron")
             seen = replace(seen, spec=spec)
         request = desired.request(seen.ref, seen.generation, spec, recipe, times)
         status = read_status(seen.obj)

@@ -15,6 +15,7 @@ from temporalio.client import Client, Schedule, ScheduleActionStartWorkflow, Sch
 
 from goosejobs import cron
 from goosejobs.model.spec import GooseJobSpec, Recipe
+from support.due_times import Vector, vectors
 
 MOST = 1000
 """Times that the server lists at once."""
@@ -84,6 +85,13 @@ def drawn(chance: random.Random) -> str:
     return f"{values(0, 59)} {hours} {days} * {weekdays}"
 
 
+def whole(expressions: list[str], zone: str, now: datetime = BEGIN) -> cron.Timetable:
+    """What the operator gives to Temporal."""
+    return cron.of_spec(
+        GooseJobSpec(schedules=expressions, time_zone=zone, recipe=Recipe(path="r.yaml")), now
+    )
+
+
 @asynccontextmanager
 async def scheduled(client: Client, timetable: cron.Timetable) -> AsyncIterator[ScheduleHandle]:
     name = f"cron-{uuid.uuid4()}"
@@ -109,12 +117,15 @@ async def listed(client: Client, handle: ScheduleHandle, start: datetime, end: d
     return [moment.ToDatetime(UTC) for moment in answer.start_time]
 
 
-async def compare(client: Client, timetable: cron.Timetable) -> int:
-    """How many times were compared."""
+async def compare(client: Client, timetable: cron.Timetable, chance: random.Random) -> int:
+    """How many times were compared; the search begins anywhere around a change."""
     compared = 0
     zone = timetable.zone
     async with scheduled(client, timetable) as handle:
-        for start, end in spans(ZoneInfo(zone)):
+        for begin, end in spans(ZoneInfo(zone)):
+            start = begin + chance.choice(
+                [timedelta(0), timedelta(minutes=chance.randrange(32 * 60, 37 * 60))]
+            )
             server = await listed(client, handle, start, end)
             ours = [moment for moment in cron.upcoming(timetable, start, len(server) + 1) if moment <= end]
             assert ours[:MOST] == server, f"{timetable} after {start}"
@@ -131,7 +142,8 @@ async def test_upcoming_is_what_the_server_fires(zone: str, temporal_address: st
         *([drawn(chance)] for _ in range(8)),
         *([drawn(chance), drawn(chance)] for _ in range(4)),
     ]
-    compared = await asyncio.gather(*(compare(client, cron.parse(case, zone)) for case in cases))
+    tables = [whole(case, zone) for case in cases]
+    compared = await asyncio.gather(*(compare(client, table, chance) for table in tables))
     assert sum(compared) > 10 * MOST
 
 
@@ -154,15 +166,26 @@ async def test_upcoming_keeps_to_days_off_start_and_end_as_the_server_does(
         )
         for case in (*TABLE, [drawn(chance)], [drawn(chance), drawn(chance)])
     ]
-    compared = await asyncio.gather(*(compare(client, cron.of_spec(spec)) for spec in specs))
+    compared = await asyncio.gather(*(compare(client, cron.of_spec(spec, BEGIN), chance) for spec in specs))
     assert sum(compared) > 5 * MOST
+
+
+async def test_the_server_fires_when_it_was_written_down(temporal_address: str) -> None:
+    client = await Client.connect(temporal_address)
+
+    async def check(vector: Vector) -> None:
+        timetable = whole([vector.schedule], vector.zone, vector.start)
+        async with scheduled(client, timetable) as handle:
+            assert await listed(client, handle, vector.start, vector.end) == vector.moments, str(vector)
+
+    await asyncio.gather(*map(check, vectors()))
 
 
 async def test_the_server_keeps_the_spec_as_it_was_sent(temporal_address: str) -> None:
     """Else the operator, which compares the two, would write the schedule again and again."""
     client = await Client.connect(temporal_address)
     for expressions in TABLE:
-        timetable = cron.parse(expressions, "Europe/Paris")
+        timetable = whole(expressions, "Europe/Paris")
         async with scheduled(client, timetable) as handle:
             kept = (await handle.describe()).schedule.spec
         assert kept._to_proto() == timetable.schedule_spec()._to_proto()

@@ -11,25 +11,21 @@ On `spec.skipDates`, days of `spec.timeZone`, nothing is due, nor before `spec.s
 `@every 7m` is due at the multiples of seven minutes since 1970-01-01 00:00 UTC, not since the GooseJob's
 creation.
 
-**Where clocks are changed** (`spec.timeZone` with summer time):
+**Where clocks are changed** (`spec.timeZone` with summer time), a time is due whenever the clocks show it,
+as for a CronJob: what they skip in spring is not due that day, what they show twice in autumn is due twice,
+an hour apart. `@every` does not look at clocks. To be due exactly once a day, name an hour that no change
+touches, such as 04:00; or use UTC.
 
-- An expression that names minutes only (`*/15 * * * *`, `@hourly`) is due at these minutes of every hour that
-  passes: nothing is lost, nothing doubled. Australia/Lord_Howe, which moves its clocks by half an hour, is
-  the one exception.
-- All others go by what the zone's clocks show. A time that they skip in spring is not due that day.
-- In autumn they show an hour twice. Where winter time is behind UTC (America/New_York), times in it are due
-  twice. Elsewhere (Europe/London, Europe/Paris) an expression that names one time in it is due once, at the
-  second showing; one that names several times in this or the next hour may miss some of them.
-- Where it is midnight that is skipped (America/Santiago, America/Havana), an expression that names the
-  weekday of that day, but not of the day before, is not due on it.
-- Beside an `@every`, where winter time is not behind UTC, a time in the hour before the one shown twice may
-  be due once more an hour later.
-
-To be due exactly once a day, name an hour that no change touches, such as 04:00; or use UTC.
+Temporal's matcher alone would not keep to this (goosejobs.cron.changes). Three oddities are left. Where an
+expression names more than 200 times around a change, it may miss the rest. Beside an `@every`, in zones whose
+winter time is not behind UTC, a time in the hour before the one shown twice may be due once more an hour
+later. Where midnight is skipped (America/Santiago), an expression that names both days of the month and of
+the week may be due on that day although it names only the weekday before.
 """
 
 from goosejobs.cron.errors import CronError, InvalidTimeZone, NeverFires
 from goosejobs.cron.matcher import upcoming
-from goosejobs.cron.timetable import Timetable, of_spec, parse
+from goosejobs.cron.timetable import Timetable, parse
+from goosejobs.cron.whole import of_spec
 
 __all__ = ["CronError", "InvalidTimeZone", "NeverFires", "Timetable", "of_spec", "parse", "upcoming"]

@@ -7,7 +7,7 @@ The matcher walks over the readings of the zone's clock and turns the first that
 it leaves an hour, and the start of the next stands for a moment more than an hour after this one's start, it
 goes through this hour once more and adds an hour of real time. That is right where a reading that comes twice
 stands for its first coming. Where it stands for its second, the hour gone through again is the wrong one: the
-one before the repeated.
+one before the repeated. goosejobs.cron.changes makes up for it.
 """
 
 import zoneinfo
@@ -56,9 +56,7 @@ def _moments(timetable: Timetable, after: int) -> Iterator[int]:
     if timetable.end is not None:
         end = min(end, (timetable.end - _EPOCH) // timedelta(seconds=1) + 1)
     while True:
-        found = [_next_of_interval(interval, after) for interval in timetable.intervals]
-        found += [_next_of_calendar(calendar, zone, after) for calendar in timetable.calendars]
-        after = min(found)
+        after = next_moment(timetable, zone, after)
         if after >= end:
             return
         if (
@@ -68,6 +66,19 @@ def _moments(timetable: Timetable, after: int) -> Iterator[int]:
             after = max(after, zones.moment_of(zone, _start_of(today + timedelta(days=1))) - 1)
         elif not any(_covers(calendar, zone, after) for calendar in timetable.skip):
             yield after
+
+
+def next_moment(timetable: Timetable, zone: zoneinfo.ZoneInfo, after: int) -> int:
+    """The first match after a moment, whatever is to be skipped; `END` or later when there is none.
+
+    Args:
+        timetable: The calendars and intervals.
+        zone: The timetable's.
+        after: Seconds since the epoch, as is what it returns.
+    """
+    found = [_next_of_interval(interval, after) for interval in timetable.intervals]
+    found += [_next_of_calendar(calendar, zone, after) for calendar in timetable.calendars]
+    return min(found)
 
 
 def _covers(skip: Calendar, zone: zoneinfo.ZoneInfo, moment: int) -> bool:

@@ -12,7 +12,6 @@ from temporalio.client import ScheduleCalendarSpec, ScheduleIntervalSpec, Schedu
 
 from goosejobs.cron import syntax, zones
 from goosejobs.cron.errors import CronError, NeverFires
-from goosejobs.model.spec import GooseJobSpec
 
 LAST_YEAR: Final = 2100
 """Temporal's matcher looks no further."""
@@ -23,7 +22,7 @@ _HOUR: Final = 3600
 _MONTH_LENGTHS: Final = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _COMMENT_LIMIT: Final = 200
 """Temporal refuses longer comments."""
-_SKIP_COMMENT: Final = "not named by the schedule"
+SKIP_COMMENT: Final = "not named by the schedule"
 _DAY_OFF_COMMENT: Final = "spec.skipDates"
 
 
@@ -109,18 +108,6 @@ def parse(expressions: Sequence[str], zone: str = "UTC") -> Timetable:
     return _parse(tuple(expressions), zone)
 
 
-def of_spec(spec: GooseJobSpec) -> Timetable:
-    """All that a GooseJob says about when it is due, jitter apart.
-
-    Raises:
-        CronError: As `parse`.
-    """
-    timetable = parse(spec.cron_expressions, spec.zone)
-    if not spec.skip_dates and spec.start_time is None and spec.end_time is None:
-        return timetable
-    return replace(timetable, skip_dates=frozenset(spec.skip_dates), start=spec.start_time, end=spec.end_time)
-
-
 @lru_cache(maxsize=8192)
 def _parse(expressions: tuple[str, ...], zone: str) -> Timetable:
     zones.check(zone)
@@ -204,7 +191,7 @@ def _hourly(minutes: Iterable[int], past_utc: int) -> list[Interval]:
 def _unnamed(calendars: Sequence[Calendar], intervals: Sequence[Interval], zone: str) -> Iterator[Calendar]:
     """The times that no expression names, as far as the matcher may get them from the calendars' minutes."""
     minute, hour, day, month, weekday = (field.every for field in syntax.FIELDS)
-    every = Calendar(minute, hour, day, month, weekday, _SKIP_COMMENT)
+    every = Calendar(minute, hour, day, month, weekday, SKIP_COMMENT)
     always = {minute for interval in intervals for minute in _minutes_of(interval, zone)}
     unnamed = {hour: _foreign_minutes(hour, calendars, always) for hour in every.hours}
     for minutes in filter(None, dict.fromkeys(unnamed.values())):

@@ -67,6 +67,32 @@ def minutes_past_utc(name: str) -> int | None:
 
 
 @lru_cache(maxsize=1024)
+def changes(name: str, start: int, end: int) -> tuple[int, ...]:
+    """The moments at which the zone's clocks are set forward or back.
+
+    Args:
+        name: The zone.
+        start: Seconds since the epoch.
+        end: Likewise; a change at this very moment is not among them.
+    """
+    zone = zoneinfo.ZoneInfo(name)
+    week = _SURVEY_STEP * 86400
+    found = []
+    for early in range(start, end, week):
+        before, after = early, min(early + week, end) - 1
+        if offset(zone, before - 1) == offset(zone, after):
+            continue
+        while before < after:
+            middle = (before + after) // 2
+            if offset(zone, middle) == offset(zone, early - 1):
+                before = middle + 1
+            else:
+                after = middle
+        found.append(before)
+    return tuple(found)
+
+
+@lru_cache(maxsize=1024)
 def _offsets(name: str) -> frozenset[int]:
     zone = zoneinfo.ZoneInfo(name)
     days = range(0, (_SURVEY_END - _SURVEY_START).days, _SURVEY_STEP)

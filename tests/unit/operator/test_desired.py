@@ -9,7 +9,7 @@ from goosejobs.model.pool import Offer, poller_identity
 from goosejobs.model.spec import GooseJobSpec
 from goosejobs_operator import desired
 from goosejobs_operator.desired import Refused
-from support.observations import RECIPE, REF
+from support.observations import NOW, RECIPE, REF
 
 GOOD: dict[str, Any] = {"schedule": "0 8 * * *", "recipe": {"text": "prompt: hi"}}
 
@@ -49,7 +49,7 @@ def test_a_schedule_that_cannot_be_served_is_refused_by_its_field(
     spec: dict[str, Any], reason: str, says: str
 ) -> None:
     with pytest.raises(Refused) as refused:
-        desired.times(GooseJobSpec.model_validate({"recipe": GOOD["recipe"], **spec}))
+        desired.times(GooseJobSpec.model_validate({"recipe": GOOD["recipe"], **spec}), NOW)
     assert refused.value.reason == reason
     assert refused.value.message.startswith(says)
 
