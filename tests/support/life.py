@@ -1,0 +1,90 @@
+"""A GooseJob that a test acts on through kubectl, with every state that it was in."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from support.kstatus import kstatus
+from support.lifecycle_rules import violations
+from support.lifecycle_states import computed, status_of
+from support.lifecycle_watch import Recording
+from support.objects import Object, apply, goosejob
+from support.rig import Rig
+
+
+class Life:
+    """A GooseJob `a`, acted on through kubectl, and every state it was in."""
+
+    def __init__(self, platform: Rig, namespace: str, seen: Recording) -> None:
+        self.kubectl, self.namespace, self.seen = platform.kubectl, namespace, seen
+        self._mark = 0
+
+    @property
+    def phases(self) -> list[str]:
+        """The phases it went through, without repeats in a row."""
+        found: list[str] = []
+        for obj in self.seen.objects:
+            phase = status_of(obj).get("phase")
+            if phase and found[-1:] != [phase]:
+                found.append(phase)
+        return found
+
+    def from_now(self) -> None:
+        """Wait for what is so from now on."""
+        self._mark = len(self.seen.events)
+
+    def apply(self, prompt: str = "stub: answer hello", **spec: Any) -> None:
+        """kubectl apply, of an inline recipe with this prompt."""
+        self.from_now()
+        apply(self.kubectl, self.namespace, goosejob("a", prompt, **spec))
+
+    def patch(self, **spec: Any) -> None:
+        """kubectl patch, of the spec."""
+        self.from_now()
+        self.kubectl(
+            "patch", "-n", self.namespace, "gj", "a", "--type=merge", "-p", json.dumps({"spec": spec})
+        )
+
+    def ask(self, annotation: str, token: str) -> None:
+        """kubectl annotate."""
+        self.kubectl("annotate", "-n", self.namespace, "gj", "a", "--overwrite", f"{annotation}={token}")
+
+    def delete(self) -> None:
+        """kubectl delete, until it is gone."""
+        self.kubectl("delete", "-n", self.namespace, "gj", "a", "--timeout=90s")
+
+    def wait(self, is_so: Callable[[Object], Any]) -> Object:
+        """Until something is so in a state since the last edit (`from_now`)."""
+        return self.seen.wait(is_so, after=self._mark)
+
+    def current(self) -> Object:
+        """Until kstatus says so."""
+        return self.wait(lambda o: computed(o) == "Current")
+
+    def counts(self, **numbers: int) -> Object:
+        """Until as many are counted."""
+        return self.wait(lambda o: numbers.items() <= status_of(o)["counts"].items())
+
+
+@contextmanager
+def living(platform: Rig, namespace: str, leaves: tuple[str, ...] = ()) -> Iterator[Life]:
+    """A life; in the end all its states are held to the rules, and to what Flux's own library makes of them.
+
+    Args:
+        platform: Where it lives.
+        namespace: Likewise.
+        leaves: As for `violations`: the reasons for which it may stop being Current.
+    """
+    with Recording(platform, namespace, "a") as seen:
+        yield Life(platform, namespace, seen)
+    assert violations(seen.events, leaves=leaves) == []
+    for obj in {json.dumps(_judged(obj), sort_keys=True): obj for obj in seen.objects}.values():
+        assert computed(obj) == kstatus(obj)
+
+
+def _judged(obj: Object) -> Object:
+    """The part of it by which kstatus judges."""
+    meta = {key: obj["metadata"].get(key) for key in ("generation", "deletionTimestamp")}
+    words = [(c["type"], c["status"]) for c in status_of(obj).get("conditions") or ()]
+    return {**meta, "observed": status_of(obj).get("observedGeneration"), "words": words}
