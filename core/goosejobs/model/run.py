@@ -185,3 +185,5 @@ class RecordRequest(Message):
     job_name: str | None = None
     attempts: list[EndedAttempt] = Field(default_factory=list)
     """Those that have ended, oldest first; the newest of many."""
+    entered: bool = False
+    """It stood in `status.active`: it is counted when it leaves that, and not again."""
