@@ -77,12 +77,15 @@ def announced(
         All status fields of the worker's manager; None when they stand there already.
     """
     status = read_status(obj)
+    start = run.start_time.replace(microsecond=0)
+    if known := next((other for other in status.active if other.id == run.id), None):
+        start = min(start, known.start_time)  # Temporal's moves when a worker dies in a run's first moments
     entry = ActiveRun(
         id=run.id,
         workflow_id=run.workflow_id,
         trigger=run.trigger,
         scheduled_time=run.scheduled_time,
-        start_time=run.start_time.replace(microsecond=0),
+        start_time=start,
         attempt=attempt,
         worker=worker[:253],
         job_name=job_name,
