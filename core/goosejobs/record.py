@@ -135,14 +135,17 @@ def recorded(obj: GooseJobObject, news: RecordRequest, now: datetime) -> dict[st
     return _owned(obj, status, now)
 
 
-def is_recorded(obj: GooseJobObject, run: ActiveRun) -> bool:
-    """Whether the end of an active run is on record: then its entry is stale.
+def is_recorded(obj: GooseJobObject, run_id: str, since: datetime) -> bool:
+    """Whether the end of a run is on record: then its entry in `status.active` is stale.
 
-    A run whose workflow was reset after that has started anew, and is to be recorded again.
+    Args:
+        obj: The GooseJob as it is.
+        run_id: The run's id.
+        since: When it started. One whose workflow was reset has started anew, and is to be recorded again.
     """
     status = read_status(obj)
     records = [*status.recent_runs, *([status.last_run] if status.last_run else [])]
-    return any(each.id == run.id and each.finish_time >= run.start_time for each in records)
+    return any(each.id == run_id and each.finish_time >= since.replace(microsecond=0) for each in records)
 
 
 def dropped(obj: GooseJobObject, run_id: str, now: datetime) -> dict[str, Any] | None:

@@ -109,7 +109,7 @@ class Executor:
 
         def fold(fresh: Object) -> dict[str, Any] | None:
             nonlocal wrote, told
-            told = record.is_recorded(fresh, gone.run)
+            told = _is_recorded(fresh, gone)
             status = closed(fresh, gone, seen)
             wrote = status is not None
             return status
@@ -127,9 +127,14 @@ def closed(fresh: Object, gone: GoneRun, seen: Observation) -> dict[str, Any] | 
     active = any(run.id == gone.run.id for run in status.active)
     if not active and (gone.announced or has_run(status)):
         return None
-    if record.is_recorded(fresh, gone.run):
+    if _is_recorded(fresh, gone):
         return record.dropped(fresh, gone.run.id, seen.now)
     return record.recorded(fresh, news_of(seen.ref, gone, seen.now), seen.now)
+
+
+def _is_recorded(fresh: Object, gone: GoneRun) -> bool:
+    started = gone.state.start_time if gone.state else gone.run.start_time
+    return record.is_recorded(fresh, gone.run.id, max(started, gone.run.start_time))
 
 
 def news_of(ref: GooseJobRef, gone: GoneRun, now: datetime) -> RecordRequest:

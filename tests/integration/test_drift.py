@@ -340,6 +340,28 @@ async def test_a_run_that_is_reset_by_hand_never_has_two_gooses_and_one_record(
     assert not ledger.alive()
 
 
+async def test_a_run_whose_schedule_is_deleted_by_hand_is_not_overtaken_by_the_next_one(
+    rig: Rig, eventually: Eventually, client: Client, ledger: Ledger, pool: str
+) -> None:
+    """The schedule that is made anew does not know of it."""
+    with rig.start_worker(pool=pool, GOOSEJOBS_KILL_GRACE_SECONDS="1"):
+        apply(rig.kubectl, NAMESPACE, ledger.goosejob(pool, pool, schedule="0 0 1 1 *"))
+        obj = await ready(rig, eventually, pool)
+        ask(rig, pool, RUN, "1")
+        await eventually(ledger.hanging)
+        await client.get_schedule_handle(schedule_id(obj)).delete()
+        await restored(rig, eventually, pool)
+        ask(rig, pool, RUN, "2")
+        assert (await answer(rig, eventually, pool, "run", "2"))["answer"] == "Started"
+        await eventually(lambda: len(get(rig.kubectl, NAMESPACE, pool)["status"]["active"]) == 2)
+        first = get(rig.kubectl, NAMESPACE, pool)["status"]["active"][0]["id"]
+        assert ledger.hanging()
+        ask(rig, pool, KILL, first)
+        await eventually(lambda: ledger.hanging(2))
+        assert ledger.entries("overlap") == []
+        rig.kubectl("delete", "-n", NAMESPACE, "gj", pool, "--timeout=60s")
+
+
 @pytest.mark.usefixtures("worker")
 async def test_a_run_that_is_reset_after_its_end_has_one_record_of_what_came_last(
     rig: Rig, eventually: Eventually, client: Client

@@ -92,7 +92,7 @@ async def test_a_schedule_edited_by_hand_is_set_right_and_a_pause_is_kept(
     await eventually(lambda: is_true(get(rig.kubectl, NAMESPACE, "edited"), "Suspended"))
     await client.get_schedule_handle(schedule_id(obj)).unpause()
     await eventually(lambda: not is_true(get(rig.kubectl, NAMESPACE, "edited"), "Suspended"))
-    reasons = {"SchedulePausedInTemporal", "Resumed"}
+    reasons = {"ScheduleRestored", "SchedulePausedInTemporal", "Resumed"}
     await eventually(lambda: set(told(rig.kubectl, NAMESPACE, "edited")) == reasons)
 
 

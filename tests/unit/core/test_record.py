@@ -364,12 +364,12 @@ def test_a_status_with_everything_at_its_bounds_is_far_from_what_etcd_takes() ->
 
 def test_a_stale_entry_is_one_of_a_run_on_record_that_did_not_start_anew_since() -> None:
     active = merged(goosejob(), announced(goosejob(), run(), 1, "w-1", T0))
-    [entry] = read_status(active).active
+    start = run().start_time
     done = merged(active, recorded(active, news(run()), T0))
-    assert not is_recorded(active, entry)
-    assert is_recorded(done, entry)
-    later = entry.model_copy(update={"start_time": entry.start_time + timedelta(hours=1)})
-    assert not is_recorded(done, later)
+    assert not is_recorded(active, run().id, start)
+    assert is_recorded(done, run().id, start)
+    assert not is_recorded(done, run(1).id, start)
+    assert not is_recorded(done, run().id, start + timedelta(hours=1))
 
 
 def test_to_drop_a_stale_entry_changes_nothing_else() -> None:
