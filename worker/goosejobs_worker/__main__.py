@@ -110,6 +110,7 @@ def _worker(settings: WorkerSettings, client: Client, activities: Activities) ->
         workflows=[GooseJobRun, GooseJobRecord, GooseJobReadRecipe],
         activities=[
             activities.announce,
+            activities.still_open,
             activities.execute_attempt,
             activities.record,
             activities.read_recipe,

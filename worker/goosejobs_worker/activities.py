@@ -9,6 +9,7 @@ from typing import Any
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
 
 from goosejobs import events
 from goosejobs.clients.errors import ClientError, Forbidden, Rejected, Unavailable
@@ -30,7 +31,7 @@ from goosejobs.record import announced, recorded
 from goosejobs_worker import metrics
 from goosejobs_worker.executors import Detached, Executor
 from goosejobs_worker.executors.local.supervisor import boot_time
-from goosejobs_worker.fence import FENCE, HEARTBEAT_TIMEOUT, wait_before_start
+from goosejobs_worker.fence import FENCE, HEARTBEAT_TIMEOUT, started_before, wait_before_start
 from goosejobs_worker.lifeline import BEATS, Lifeline, Stop
 from goosejobs_worker.recipes import UnreadableRecipe, read_recipe_file
 from goosejobs_worker.settings import WorkerSettings
@@ -42,6 +43,7 @@ from goosejobs_worker.workflow import (
     LOCAL_TIMEOUT,
     READ_RECIPE,
     RECORD,
+    STILL_OPEN,
     Announcement,
 )
 
@@ -105,36 +107,58 @@ class Activities:
             attempt: Number of the attempt that starts.
             ended: Its attempts before that one.
         """
-        last, known = activity.info().attempt >= ANNOUNCE_TRIES, True
+        last = activity.info().attempt >= ANNOUNCE_TRIES
         try:
             async with asyncio.timeout(ANNOUNCE_PATIENCE.total_seconds()):
-                wait, known = await self._announce(run, attempt, ended)
+                told = await self._announce(run, attempt, ended)
         except (ClientError, TimeoutError) as error:
             if not last:
                 raise
             logger.warning("a run begins unannounced", extra={"run": run.workflow_id, "error": str(error)})
-            wait = FENCE if self._settings.mode is Mode.PROCESS else timedelta(0)
-        return self._announcement.model_copy(update={"wait": wait, "unknown": not known})
+            told = {"wait": FENCE if self._settings.mode is Mode.PROCESS else timedelta(0)}
+        return self._announcement.model_copy(update=told)
 
-    async def _announce(
-        self, run: RunInfo, attempt: int, ended: list[EndedAttempt]
-    ) -> tuple[timedelta, bool]:
-        """How long to wait for what may be alive, and whether there is such a GooseJob."""
+    async def _announce(self, run: RunInfo, attempt: int, ended: list[EndedAttempt]) -> dict[str, Any]:
+        """What the status tells the run: parts of an `Announcement`."""
         jobs = self._settings.mode is Mode.JOB
-        ref, wait = run.goosejob, timedelta(0)
+        ref, told = run.goosejob, dict[str, Any]()
         job = names.job_name(ref.name, ref.uid, run.id, attempt) if jobs else None
 
         def fold(obj: Object) -> dict[str, Any] | None:
-            nonlocal wait
-            now = datetime.now(UTC)
-            wait = wait_before_start(read_status(obj), run.id, now, jobs_are_ended=jobs)
-            return announced(obj, run, attempt, self._settings.identity, now, job_name=job, ended=ended)
+            now, status = datetime.now(UTC), read_status(obj)
+            told["wait"] = wait_before_start(status, run.id, now, jobs_are_ended=jobs)
+            told["earlier"] = started_before(status, run)
+            entry = announced(obj, run, attempt, self._settings.identity, now, job_name=job, ended=ended)
+            told["entered"] = entry is None or any(each["id"] == run.id for each in entry["active"])
+            return entry
 
         known = await self._kube.write_runs(ref, in_time(fold))
         if known and attempt == 1:
             where = f"Job {job}" if job else f"worker {self._settings.identity}"
             self._recorder.tell(ref, events.started(run, where))
-        return wait, known
+        return {"wait": timedelta(0), **told, "entered": known and told["entered"], "unknown": not known}
+
+    @activity.defn(name=STILL_OPEN)
+    async def still_open(self, workflow_ids: list[str], end: bool) -> list[str]:
+        """Which of these runs have not ended.
+
+        Args:
+            workflow_ids: Of the same GooseJob.
+            end: Ask them to.
+        """
+        found = []
+        for handle in map(activity.client().get_workflow_handle, workflow_ids):
+            try:
+                is_open = (await handle.describe()).close_time is None
+                if is_open and end:
+                    await handle.cancel()
+            except RPCError as error:
+                if error.status is not RPCStatusCode.NOT_FOUND:
+                    raise
+                is_open = False
+            if is_open:
+                found.append(handle.id)
+        return found
 
     @activity.defn(name=EXECUTE_ATTEMPT)
     async def execute_attempt(self, attempt: AttemptRequest) -> AttemptResult:

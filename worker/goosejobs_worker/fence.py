@@ -8,7 +8,9 @@ no lease: the executor of the next one ends it.
 from datetime import datetime, timedelta
 from typing import Final
 
+from goosejobs.model import names
 from goosejobs.model.reasons import Reason
+from goosejobs.model.run import RunInfo
 from goosejobs.model.status import ActiveRun, GooseJobStatus, RunRecord
 
 HEARTBEAT_TIMEOUT: Final = timedelta(seconds=15)
@@ -41,3 +43,18 @@ def wait_before_start(
     records = [*status.recent_runs, *([status.last_run] if status.last_run else [])]
     gone = [run.finish_time for run in records if run.reason in _CUT_OFF and may_live(run)]
     return max([timedelta(0), *(finish + FENCE - now for finish in gone)])
+
+
+def started_before(status: GooseJobStatus, run: RunInfo) -> list[str]:
+    """The workflows of runs of the same GooseJob that started earlier; so no two wait for each other.
+
+    Temporal holds a run back until the one before it has ended, if it knows of that: not of one that started
+    under another policy, or before somebody deleted the schedule.
+    """
+    ref, start = run.goosejob, run.start_time.replace(microsecond=0)
+    return [
+        other.workflow_id
+        for other in status.active
+        if (other.start_time, other.id) < (start, run.id)
+        and names.is_of(other.workflow_id, ref.namespace, ref.name, ref.uid)
+    ]

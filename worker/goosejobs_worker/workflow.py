@@ -9,6 +9,7 @@ import asyncio
 from datetime import timedelta
 from typing import Final
 
+from pydantic import Field
 from temporalio import workflow
 from temporalio.common import RetryPolicy, SearchAttributeKey
 from temporalio.exceptions import (
@@ -41,6 +42,7 @@ with workflow.unsafe.imports_passed_through():
     from goosejobs_worker.stopped import killed, out_of_time, unknown_here
 
 ANNOUNCE: Final = "announce"
+STILL_OPEN: Final = "still_open"
 EXECUTE_ATTEMPT: Final = "execute_attempt"
 RECORD: Final = "record"
 READ_RECIPE: Final = "read_recipe"
@@ -65,6 +67,10 @@ LOCAL_RETRY_THRESHOLD: Final = timedelta(seconds=3)
 """A local activity that waits longer than this for its retry becomes a durable timer: otherwise it holds the
 workflow task, and a cancellation waits for it."""
 
+OUTWAIT_FIRST: Final = timedelta(seconds=1)
+OUTWAIT_LONGEST: Final = timedelta(seconds=30)
+"""How often a run looks whether an earlier one that it has to wait for has ended."""
+
 RECORD_PATIENCE: Final = timedelta(seconds=5)
 """How long a run waits for the API server to take its record, before it leaves that to `GooseJobRecord`."""
 RECORD_ROUND: Final = timedelta(hours=12)
@@ -85,6 +91,10 @@ class Announcement(Message):
     """How long goose may take to start in a pod."""
     unknown: bool = False
     """There is no such GooseJob here: it is gone, or of another cluster with a pool of this name."""
+    entered: bool = False
+    """The run stands in `status.active`."""
+    earlier: list[str] = Field(default_factory=list)
+    """Workflows of runs that started before this one and are not recorded; none, said an earlier release."""
 
 
 @workflow.defn(name=names.WORKFLOW_TYPE)
@@ -98,6 +108,7 @@ class GooseJobRun:
         self.attempts = Attempts(request.retry)
         self.overdue = False
         self.announcement: Announcement | None = None
+        self.entered = False
 
     @workflow.run
     async def run(self, request: RunRequest) -> RunOutcome:  # noqa: ARG002 - taken by __init__
@@ -198,9 +209,28 @@ class GooseJobRun:
         await self._announce(attempt=1)
         if self.request.concurrency_policy is ConcurrencyPolicy.ALLOW:
             return
+        if self.announcement is not None and self.announcement.earlier:
+            await self._outwait(self.announcement.earlier)
+            await self._announce(attempt=1)
         wait = FENCE if self.announcement is None else self.announcement.wait
         if wait > timedelta(0):
             await workflow.sleep(wait)
+
+    async def _outwait(self, earlier: list[str]) -> None:
+        """Wait for earlier runs that Temporal did not hold this one back for; with Replace, end them."""
+        delay, ends = OUTWAIT_FIRST, self.request.concurrency_policy is ConcurrencyPolicy.REPLACE
+        while True:
+            earlier = await workflow.execute_local_activity(
+                STILL_OPEN,
+                args=[earlier, ends],
+                result_type=list[str],
+                start_to_close_timeout=LOCAL_TIMEOUT,
+                local_retry_threshold=LOCAL_RETRY_THRESHOLD,
+            )
+            if not earlier:
+                return
+            await workflow.sleep(delay)
+            delay = min(delay * 2, OUTWAIT_LONGEST)
 
     async def _announce(self, attempt: int | None = None) -> None:
         """Best effort: the API server being away does not stop a run; its record will tell all."""
@@ -216,6 +246,7 @@ class GooseJobRun:
                 ),
                 local_retry_threshold=LOCAL_RETRY_THRESHOLD,
             )
+            self.entered = self.entered or self.announcement.entered
         except FailureError as error:
             if is_cancelled_exception(error):
                 raise
@@ -264,6 +295,7 @@ class GooseJobRun:
             session=ended.session,
             job_name=ended.job_name,
             attempts=self.attempts.ended,
+            entered=self.entered,
         )
         recording = asyncio.create_task(self._write_record(news))
         try:

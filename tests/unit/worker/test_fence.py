@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from goosejobs.model.reasons import Outcome, Reason
-from goosejobs.model.run import Trigger
+from goosejobs.model.run import GooseJobRef, RunInfo, Trigger
 from goosejobs.model.status import ActiveRun, GooseJobStatus, LastRun
-from goosejobs_worker.fence import FENCE, HEARTBEAT_TIMEOUT, wait_before_start
+from goosejobs_worker.fence import FENCE, HEARTBEAT_TIMEOUT, started_before, wait_before_start
 from goosejobs_worker.lifeline import LEASE_SHARE
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -76,3 +76,24 @@ def test_a_job_that_the_executor_ends_is_not_waited_for_a_process_is() -> None:
     assert wait_before_start(status, "b", NOW, jobs_are_ended=True) == timedelta(0)
     process = GooseJobStatus(active=[active("a"), active("b")])
     assert wait_before_start(process, "b", NOW, jobs_are_ended=True) == FENCE
+
+
+def test_a_run_waits_for_those_that_started_before_it_and_never_for_those_after() -> None:
+    ref = GooseJobRef(namespace="team-a", name="report", uid="u")
+    stem = "goosejob/team-a/report/u-2026-11-21T12:00:0"
+    runs = [
+        active(str(n)).model_copy(
+            update={"workflow_id": f"{stem}{n}Z", "start_time": NOW + timedelta(seconds=n // 2)}
+        )
+        for n in range(4)
+    ]
+    foreign = active("x").model_copy(update={"workflow_id": "goosejob/team-b/report/u-2026-11-21T12:00:00Z"})
+    status = GooseJobStatus(active=[*runs, foreign])
+    waits = {}
+    for run in runs:
+        start = run.start_time + timedelta(microseconds=7)
+        info = RunInfo(
+            goosejob=ref, **{**run.model_dump(include=set(RunInfo.model_fields)), "start_time": start}
+        )
+        waits[run.id] = started_before(status, info)
+    assert waits == {str(n): [f"{stem}{before}Z" for before in range(n)] for n in range(4)}
