@@ -23,6 +23,7 @@ _BAD: tuple[dict[str, Any], ...] = (
     {"timeZone": "Europe/Nowhere"},
     {"schedule": "0 0 30 2 *", "schedules": None},
     {"schedule": "99 * * * *", "schedules": None},
+    {"parameters": [{"name": "wrod", "value": "misspelt"}]},
 )
 
 
@@ -164,10 +165,19 @@ def _faster(chance: Chance, spec: dict[str, Any]) -> list[Edit]:
     return [Edit(when=when, set={"schedule": chance.pick(("@every 4s", "@every 5s")), "schedules": None})]
 
 
+def _parameters(chance: Chance, spec: dict[str, Any]) -> list[Edit]:
+    when = Point(started=chance.randint(0, spec["maxRuns"] - 1), seen=chance.often(0.5))
+    return [Edit(when=when, set={"parameters": [{"name": "word", "value": f"w{chance.randint(1, 9)}"}]})]
+
+
 def _bad(chance: Chance, spec: dict[str, Any]) -> list[Edit]:
     """A mistake, seen or not, and the mending of it. The schedule goes on meanwhile as it was."""
     mistake = chance.pick(_BAD)
-    mended = {field: spec.get(field) for field in ("schedule", "schedules", "timeZone") if field in mistake}
+    mended = {
+        field: spec.get(field)
+        for field in ("schedule", "schedules", "timeZone", "parameters")
+        if field in mistake
+    }
     when = Point(started=chance.randint(0, spec["maxRuns"] - 1))
     seen = chance.often(0.7)
     return [Edit(when=when, set=mistake), Edit(when=Point(seen=seen, stalled=seen), set=mended)]
@@ -189,7 +199,7 @@ def _recreate(chance: Chance, spec: dict[str, Any]) -> list[Edit]:
     return [Edit(when=when, recreate=True)]
 
 
-_EDITS = (_pause, _blink, _policy, _faster, _bad, _touch, _more, _recreate)
+_EDITS = (_pause, _blink, _policy, _faster, _parameters, _bad, _touch, _more, _recreate)
 
 
 def _kill(chance: Chance) -> Kill:

@@ -145,11 +145,12 @@ class Teller:
         self, job: Job, spec: dict[str, Any], notes: dict[str, str], diary: Diary, life: int
     ) -> Object:
         """The whole object. Its recipe is the same in each telling; what differs comes in by parameters."""
-        needed = [
+        takes = [
             {"key": key, "input_type": "string", "requirement": "required", "description": "d"}
             for key in ("place", "agent")
         ]
-        prompt = f"{{{{ place }}}} {job.name} {{{{ agent }}}}\n{job.prompt}"
+        takes.append({**takes[0], "key": "word", "requirement": "optional", "default": "none"})
+        prompt = f"{{{{ place }}}} {job.name} {{{{ agent }}}} {{{{ word }}}}\n{job.prompt}"
         variables = {
             "STORY_LIFE": life,
             "STORY_POLICY": spec.get("concurrencyPolicy", "Forbid"),
@@ -161,10 +162,11 @@ class Teller:
             "metadata": {"name": job.name, "annotations": notes},
             "spec": {
                 **spec,
-                "recipe": {"inline": recipe(prompt, extensions=[_DEVELOPER], parameters=needed)},
+                "recipe": {"inline": recipe(prompt, extensions=[_DEVELOPER], parameters=takes)},
                 "parameters": [
                     {"name": "place", "value": f"{self.namespace}/{life}"},
                     {"name": "agent", "value": str(diary.agent)},
+                    *spec.get("parameters", ()),
                 ],
                 "execution": {
                     "pool": self._pool,
