@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Final
 
 from goosejobs.clients.kube import Object
-from goosejobs.lifecycle import read_status
+from goosejobs.lifecycle import read_spec, read_status
+from goosejobs.model.reasons import ReadyReason
 from goosejobs.model.spec import ConcurrencyPolicy
 
 NEXT_GRACE_SECONDS: Final = 10.0
@@ -16,6 +17,9 @@ NEXT_GRACE_SECONDS: Final = 10.0
 
 SOON_SECONDS: Final = 3.0
 """How long after a due time it is surely decided in Temporal what becomes of it."""
+
+_END_GRACE_SECONDS: Final = 1.0
+"""After `spec.endTime`, so that it has passed by every clock."""
 
 _DECIDED: Final = (ConcurrencyPolicy.ALLOW, ConcurrencyPolicy.REPLACE)
 """With these a run starts at each due time, whatever is active."""
@@ -29,15 +33,26 @@ def next_due(obj: Object) -> float:
 def until_due(obj: Object, now: datetime, *, busy: bool) -> float | None:
     """In how many seconds `status.nextScheduleTime` will have passed unnoticed; None when there is none.
 
+    While nothing is due, nobody tells that `spec.endTime` has passed, either: then it is that time.
+
     Args:
         obj: The GooseJob.
         now: The time.
         busy: A due time that comes now finds a run active.
     """
     if not (obj.get("status") or {}).get("nextScheduleTime"):
-        return None
+        return _until_over(obj, now)
     due = next_due(obj)
     return due - now.timestamp() + (SOON_SECONDS if busy else NEXT_GRACE_SECONDS) if due else 0.0
+
+
+def _until_over(obj: Object, now: datetime) -> float | None:
+    spec, status = read_spec(obj), read_status(obj)
+    ready = next((each for each in status.conditions if each.type == "Ready"), None)
+    served = ready is not None and ready.status == "True" and ready.reason != ReadyReason.COMPLETED
+    if spec is None or spec.end_time is None or spec.run_once or not served:
+        return None
+    return spec.end_time.timestamp() - now.timestamp() + _END_GRACE_SECONDS
 
 
 def is_busy(obj: Object, *, runs: bool) -> bool:

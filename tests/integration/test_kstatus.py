@@ -6,6 +6,7 @@ tests/faults/test_lifecycle_outages.py.
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -145,6 +146,16 @@ def test_it_completes_by_max_runs_and_more_are_allowed(life: Life) -> None:
     assert (is_completed(done), status_of(done)["counts"]["succeeded"]) == (True, 2)
     life.patch(maxRuns=3)
     life.wait(lambda o: status_of(o)["phase"] == "Completed" and status_of(o)["counts"]["succeeded"] == 3)
+
+
+@pytest.mark.parametrize("suspended", [False, True])
+def test_it_completes_by_its_end_time(life: Life, suspended: bool) -> None:
+    end = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=20)
+    life.apply(schedule="@every 2s", suspend=suspended, endTime=end.isoformat())
+    assert status_of(life.current())["phase"] != "Completed"
+    done = life.wait(lambda o: status_of(o)["phase"] == "Completed")
+    assert status_of(done).get("nextScheduleTime", "") == ""
+    assert suspended or datetime.fromisoformat(status_of(done)["lastScheduleTime"]) <= end
 
 
 @pytest.mark.parametrize(("prompt", "outcome"), [("stub: answer hi", "Succeeded"), (FAILS, "Failed")])

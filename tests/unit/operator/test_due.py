@@ -50,6 +50,27 @@ def test_a_next_time_that_passed_is_noticed(status: Any, left: float | None) -> 
     assert Known().until_look(KEY, obj, BEFORE) == left
 
 
+def ready(status: str, reason: str) -> dict[str, Any]:
+    moment = BEFORE.isoformat()
+    condition = {"type": "Ready", "status": status, "reason": reason, "lastTransitionTime": moment}
+    return {"conditions": [condition], "nextScheduleTime": ""}
+
+
+@pytest.mark.parametrize(
+    ("status", "left"),
+    [
+        (ready("True", "Suspended"), 31),
+        (ready("True", "Scheduled"), 31),
+        (ready("True", "Completed"), None),
+        (ready("False", "InvalidRecipe"), None),
+        ({}, None),
+    ],
+)
+def test_the_end_is_waited_for_while_nothing_is_due(status: Any, left: float | None) -> None:
+    obj = goosejob(spec={"endTime": FIRST.isoformat()}, status=status)
+    assert Known().until_look(KEY, obj, BEFORE) == left
+
+
 def test_a_run_that_starts_when_it_is_due_costs_no_look() -> None:
     known = settled(job(FIRST))
     started = job(SECOND, last=FIRST, busy=True)
