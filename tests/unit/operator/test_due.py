@@ -98,7 +98,7 @@ def test_a_due_time_that_passed_without_a_run_is_looked_into_though_the_status_h
     ended = job(SECOND)  # its worker wrote the next due time, and knows of no skipped one
     assert known.until_look(KEY, ended, after(FIRST, 1)) == SOON_SECONDS - 1
     next_run = job(THIRD, last=SECOND, busy=True)
-    assert known.until_look(KEY, next_run, after(SECOND, 1)) < 0  # it is still to be looked into
+    assert (known.until_look(KEY, next_run, after(SECOND, 1)) or 1) < 0  # it is still to be looked into
     known.settle(KEY, next_run, after(SECOND, 1))
     assert known.until_look(KEY, next_run, after(SECOND, 1)) == 59 + SOON_SECONDS
 

@@ -19,6 +19,7 @@ from goosejobs_operator.known import mark_of
 from goosejobs_operator.observe import Observation
 from goosejobs_operator.plan import CancelRun, LookAgain, TriggerRun, UpdateSchedule, plan
 from goosejobs_operator.requests import is_pending
+from goosejobs_operator.schedule import OVERLAP
 from goosejobs_operator.status import derive, derive_failing
 from goosejobs_operator.temporal import RunState
 from support.observations import NOW, described, goosejob, request, schedule, seen, wanted
@@ -319,3 +320,53 @@ def test_an_end_that_was_asked_for_before_the_object_was_seen_ends_nothing() -> 
     obj = killing("all")
     obj["status"] = {"observedGeneration": -1}
     assert killed(look(obj, open_runs=(MINE,)))["answer"] == "NotNew"
+
+
+QUEUE: dict[str, Any] = {"policy": ConcurrencyPolicy.QUEUE}
+ALL = {"token": "all", "answer": "Noted", "workflowIds": [MINE], "message": ""}
+
+
+def test_what_waits_is_left_out_before_all_runs_end_and_the_schedule_is_set_right_afterwards() -> None:
+    one = look(killing("all", ALL), {"buffered": 3}, **QUEUE)
+    update, again = plan(one)
+    assert isinstance(update, UpdateSchedule)
+    assert isinstance(again, LookAgain)
+    assert update.to.policies.overlap_policy == OVERLAP[ConcurrencyPolicy.FORBID]
+    assert is_pending(after(one))
+    have = replace(one.schedule or described(wanted()), schedule=update.to, buffered=0)
+    cancel, repair, _ = plan(replace(one, schedule=have))
+    assert cancel == CancelRun(MINE)
+    assert isinstance(repair, UpdateSchedule)
+    assert repair.to.policies.overlap_policy == OVERLAP[ConcurrencyPolicy.QUEUE]
+    assert not repair.drift  # nobody else did this
+    assert killed(replace(one, schedule=have))["answer"] == "Cancelled"
+
+
+@pytest.mark.parametrize(
+    ("more", "token"), [({}, "20261121-120030"), ({"wanted": None, "refused": REFUSED}, "all")]
+)
+def test_what_waits_starts_when_one_run_ends_or_when_nobody_could_set_the_schedule_right(
+    more: dict[str, Any], token: str
+) -> None:
+    one = replace(look(killing(token, {**ALL, "token": token}), {"buffered": 3}, **QUEUE), **more)
+    assert plan(one) == [CancelRun(MINE)]
+    assert killed(one)["answer"] == "Cancelled"
+
+
+def test_more_than_temporal_keeps_are_refused_before_it_drops_them() -> None:
+    assert (said(look(asking(), {"buffered": 999}, **QUEUE)) or {})["answer"] == "Noted"
+    full = said(look(asking(), {"buffered": 1000}, **QUEUE)) or {}
+    assert (full["answer"], "1000 runs wait" in full["message"]) == ("Refused", True)
+
+
+@pytest.mark.parametrize(
+    ("started", "buffered", "word"), [(1, 1, "Noted"), (1, 2, "Refused"), (0, 0, "Noted")]
+)
+def test_no_more_wait_than_may_start(started: int, buffered: int, word: str) -> None:
+    one = look(asking(spec={"maxRuns": 3}), {"buffered": buffered}, **QUEUE)
+    assert one.wanted is not None
+    limited = replace(
+        one.wanted, started=started, request=one.wanted.request.model_copy(update={"max_runs": 3})
+    )
+    found = said(replace(one, wanted=limited, request=limited.request)) or {}
+    assert (found["answer"], "spec.maxRuns" in found["message"]) == (word, word == "Refused")
