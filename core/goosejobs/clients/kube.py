@@ -8,10 +8,8 @@ from typing import Any, Self, cast
 from urllib.parse import quote
 
 import aiohttp
-from kubernetes.aio import config
-from kubernetes.aio.client.api_client import ApiClient
-from kubernetes.aio.client.configuration import Configuration
 
+from goosejobs.clients.asynckube import ApiClient, Configuration, config
 from goosejobs.clients.depth import decode
 from goosejobs.clients.errors import ClientError, Conflict, Forbidden, NotFound, Rejected, Unavailable
 from goosejobs.model import names
