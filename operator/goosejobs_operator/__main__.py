@@ -48,6 +48,7 @@ async def serve(settings: OperatorSettings) -> int:
     import kopf  # noqa: PLC0415
 
     from goosejobs_operator import handlers  # noqa: F401, PLC0415 - registers them
+    from goosejobs_operator.memories import Forgetful  # noqa: PLC0415
 
     stop = asyncio.Event()
     memo = kopf.Memo(settings=settings, stop=stop, failed=False)
@@ -60,6 +61,7 @@ async def serve(settings: OperatorSettings) -> int:
             namespaces=settings.namespaces,
             stop_flag=stop,
             memo=memo,
+            memories=Forgetful(),
         )
     except Exception as error:  # noqa: BLE001 - whatever ended the watches ends the process, in one line
         log.error("the operator ends: %s", error)

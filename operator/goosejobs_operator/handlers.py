@@ -1,4 +1,4 @@
-"""What kopf is told: which events to bring, and where to. Only it, `session` and `__main__` know kopf.
+"""What kopf is told: which events to bring, and where to. Only this, `session` and `memories` know kopf.
 
 Only event handlers: others would add kopf's finalizer, and a copy of the spec in an annotation.
 """
@@ -33,6 +33,8 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
     settings.persistence.diffbase_storage = kopf.StatusDiffBaseStorage()
     settings.persistence.progress_storage = kopf.StatusProgressStorage()
     settings.scanning.disabled = True  # it would need the right to watch all CRDs and namespaces
+    # A task and a body are kept so long for each object that had an event: at a restart, for thousands.
+    settings.queueing.idle_timeout = 1.0
     settings.watching.chunk_size = PAGE
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 310

@@ -33,6 +33,8 @@ from goosejobs_operator.temporal import Temporal
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
+_RECIPES_REST_SECONDS = 60.0
+"""Recipes are looked at when somebody applies one: the process that does it need not be there all day."""
 
 
 class Service:
@@ -47,7 +49,7 @@ class Service:
     ) -> None:
         self._pulse = pulse
         self._known = Known()
-        self._renderer = Renderer()
+        self._renderer = Renderer(idle_seconds=_RECIPES_REST_SECONDS)
         self._lease = Lease(
             kube, settings.lease_namespace, settings.lease_name, settings.identity, settings.lease_seconds
         )

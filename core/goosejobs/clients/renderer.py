@@ -29,13 +29,20 @@ class Renderer:
     Args:
         cpu_seconds: Processor time a recipe may take; time on the clock would blame it for a busy machine.
         wall_seconds: Time on the clock after which the child is given up.
+        idle_seconds: Time on the clock without a request after which the child is ended, to give its memory
+            back; None: never. The next request then waits for a new one.
     """
 
-    def __init__(self, *, cpu_seconds: float = 2.0, wall_seconds: float = 20.0) -> None:
+    def __init__(
+        self, *, cpu_seconds: float = 2.0, wall_seconds: float = 20.0, idle_seconds: float | None = None
+    ) -> None:
         self._cpu_seconds = cpu_seconds
         self._wall_seconds = wall_seconds
+        self._idle_seconds = idle_seconds
         self._child: Process | None = None
         self._turn = asyncio.Lock()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._leaving: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -115,10 +122,12 @@ class Renderer:
     async def close(self) -> None:
         """End the child. A later request starts another."""
         async with self._turn:
+            self._watch_idleness(None)
             await self._end()
 
     async def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         async with self._turn:
+            self._watch_idleness(self._idle_seconds)
             answered = False
             try:
                 child = self._child or await self._start()
@@ -135,6 +144,19 @@ class Renderer:
                 ]
             )
         return answer
+
+    def _watch_idleness(self, seconds: float | None) -> None:
+        """End the child when nothing is asked of it for so long; None: do not."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        loop = asyncio.get_running_loop()
+        self._alarm = None if seconds is None else loop.call_later(seconds, self._leave)
+
+    def _leave(self) -> None:
+        if self._turn.locked():  # a request takes long
+            self._watch_idleness(self._idle_seconds)
+        else:
+            self._leaving = asyncio.create_task(self.close())
 
     async def _start(self) -> Process:
         arguments = [str(self._cpu_seconds), str(_MEMORY_BYTES)]
