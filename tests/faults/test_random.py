@@ -22,7 +22,7 @@ from support.stories.maker import make
 from support.stories.model import Story
 from support.stories.telling import Teller, Told
 
-SEEDS = (1, 2, 3)
+SEEDS = (49, 182, 33)  # they have the most of what can happen among any three
 
 
 def stories() -> list[Story]:
