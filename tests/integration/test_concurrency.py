@@ -145,7 +145,43 @@ async def test_to_end_all_runs_leaves_out_those_that_wait_and_the_queue_works_af
     assert (counts["queued"], counts["skipped"], counts["killed"]) == (0, 2, 1)
     again = [await asked("queue", token) for token in "de"]
     assert [each["answer"] for each in again] == ["Started", "Queued"]
-    assert "ScheduleRepaired" not in told(kubectl, namespace, "queue")
+    assert "ScheduleRestored" not in told(kubectl, namespace, "queue")
+
+
+async def test_a_changed_policy_holds_for_what_waits_and_for_what_is_active(
+    kubectl: Kubectl,
+    eventually: Eventually,
+    namespace: str,
+    start_worker: Start,
+    pool: str,
+    asked: Callable[..., Awaitable[Object]],
+) -> None:
+    start_worker(pool=pool, **QUICK_KILL)
+
+    async def change(policy: str) -> None:
+        apply(kubectl, namespace, yearly("edited", policy, pool))
+        await ready(kubectl, eventually, namespace, "edited")
+
+    def has(**wanted: int) -> bool:
+        counts = get(kubectl, namespace, "edited")["status"]["counts"]
+        return all(counts[name] == number for name, number in wanted.items())
+
+    await change("Queue")
+    first = run_id(await asked("edited", "first"))
+    assert (await asked("edited", "second"))["answer"] == "Queued"
+    await eventually(lambda: has(queued=1) and active(kubectl, namespace, "edited") == [first])
+    await change("Forbid")
+    await eventually(lambda: has(queued=0, skipped=1))
+    assert (await asked("edited", "third"))["answer"] == "Skipped"
+    await change("Queue")
+    fourth = await asked("edited", "fourth")
+    assert fourth["answer"] == "Queued"
+    await change("Allow")
+    await eventually(lambda: active(kubectl, namespace, "edited") == [first, run_id(fourth)])
+    await change("Replace")
+    last = run_id(await asked("edited", "last"))
+    await eventually(lambda: has(killed=2) and active(kubectl, namespace, "edited") == [last])
+    assert has(queued=0, succeeded=0, failed=0)
 
 
 async def test_no_more_may_wait_than_may_run(
