@@ -34,6 +34,7 @@ WORDS = {
     "phase": {*Phase},
     "result": {"ok"},
     "fate": {"failed", "dropped"},
+    "error": {"Forbidden", "Rejected"},
 }
 each = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
 
