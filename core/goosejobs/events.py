@@ -49,6 +49,11 @@ _ENDS: Final = {
     Outcome.UNKNOWN: (Told.RUN_UNKNOWN, "Run {id} ended, and nobody knows how ({reason})"),
 }
 _WARNINGS: Final = frozenset({Outcome.FAILED, Outcome.UNKNOWN})
+_SKIPPED: Final = (
+    "A run that was due did not start: an earlier one was still active, see spec.concurrencyPolicy. "
+    "status.counts.skipped has how many"
+)
+"""Without a number of its own: all of a night are one line in `kubectl describe`."""
 _PAUSES: Final = {"PausedInTemporal": Told.PAUSED_IN_TEMPORAL}
 """Reasons of the condition `Suspended` that would say too little as an Event's."""
 
@@ -149,11 +154,8 @@ def changed(obj: GooseJobObject, wanted: Mapping[str, Any]) -> list[Event]:
 
 
 def _left_out(before: GooseJobStatus, after: GooseJobStatus) -> Iterator[Event]:
-    skipped = after.counts.skipped - before.counts.skipped
-    if skipped > 0:
-        runs = "A run that was due" if skipped == 1 else f"{skipped} runs that were due"
-        message = f"{runs} did not start: an earlier one was still active, see spec.concurrencyPolicy"
-        yield Event(Told.RUNS_SKIPPED, message)
+    if after.counts.skipped > before.counts.skipped:
+        yield Event(Told.RUNS_SKIPPED, _SKIPPED)
     missed = after.counts.missed - before.counts.missed
     if missed > 0:
         runs = "A run that was due" if missed == 1 else f"{missed} runs that were due"

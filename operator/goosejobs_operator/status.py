@@ -150,6 +150,8 @@ def _refusal(seen: Observation, refused: Refused) -> str:
     message = refused.message
     if seen.schedule is None:
         return message
+    if seen.schedule.schedule.state.paused:
+        return f"{message}. Until this is mended, its schedule stays paused."
     applied = seen.schedule.request.generation if seen.schedule.request else "an earlier one"
     return (
         f"{message}. Until this is mended, its schedule goes on as generation {applied} of the spec had it."

@@ -116,8 +116,8 @@ async def test_each_line_that_kubectl_prints_of_a_life(
     await terminal.prints("walk", ZONE, SUSPENDED, SUCCEEDED, PHASE="Paused", SCHEDULE="0 0 1 1 *")
 
     terminal.patch("walk", suspend=False, schedule="0 0 30 2 *")
-    goes_on = {"MESSAGE": r"spec\.schedule: .* its schedule goes on as generation 2 of the spec had it\."}
-    await terminal.prints("walk", ZONE, goes_on, SUCCEEDED, PHASE="Invalid", SCHEDULE="0 0 30 2 *")
+    stays = {"MESSAGE": r"spec\.schedule: .* Until this is mended, its schedule stays paused\."}
+    await terminal.prints("walk", ZONE, stays, SUCCEEDED, PHASE="Invalid", SCHEDULE="0 0 30 2 *")
 
     terminal.patch("walk", schedule="@every 2s", maxRuns=3, recipe={"inline": {"prompt": "stub: status 401"}})
     await terminal.prints(

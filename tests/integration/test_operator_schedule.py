@@ -172,7 +172,7 @@ async def test_suspend_works_while_the_recipe_is_missing(
     stalled = condition(obj, "Stalled")
     assert stalled is not None
     assert "recipes" in stalled["message"]
-    assert "goes on as generation 1" in stalled["message"]
+    assert "Until this is mended, its schedule " in stalled["message"]
 
     async def is_paused() -> Schedule | None:
         found = await schedule(client, schedule_id(obj))

@@ -150,6 +150,9 @@ def test_a_refusal_says_the_field_and_that_the_schedule_goes_on() -> None:
     status = derive(seen(refused=REFUSED, schedule=described(wanted(generation=2))))
     assert message(status, "Stalled").startswith("spec.schedule: it never fires")
     assert "goes on as generation 2" in message(status, "Stalled")
+    paused = described(wanted(suspend=True))
+    status = derive(seen(refused=REFUSED, schedule=paused))
+    assert message(status, "Stalled").endswith("Until this is mended, its schedule stays paused.")
 
 
 def test_without_a_schedule_nothing_comes_next() -> None:
