@@ -130,7 +130,7 @@ def recorded(obj: GooseJobObject, news: RecordRequest, now: datetime) -> dict[st
         told = _attempts(news.attempts) or told or _same(status.last_run, record)
         status.last_run = LastRun(**dict(record), attempts=told)
         others = [c for c in status.conditions if c.type != _OWNED_CONDITION]
-        status.conditions = [*others, _last_run_condition(obj, status, record)]
+        status.conditions = [*others, _last_run_condition(status, record, news.run.generation)]
     _note_times(status, record)
     return _owned(obj, status, now)
 
@@ -161,6 +161,24 @@ def dropped(obj: GooseJobObject, run_id: str, now: datetime) -> dict[str, Any] |
     """
     status = read_status(obj)
     status.active = [run for run in status.active if run.id != run_id]
+    return _owned(obj, status, now)
+
+
+def trimmed(obj: GooseJobObject, now: datetime) -> dict[str, Any] | None:
+    """Let go of the records that are beyond the spec's history limits, which somebody has lowered.
+
+    Args:
+        obj: The GooseJob as it is; with a spec that makes no sense nothing goes.
+        now: For `nextScheduleTime`.
+
+    Returns:
+        All status fields of the worker's manager; None when there is nothing to let go of.
+    """
+    status = read_status(obj)
+    kept = _history(obj, status.recent_runs)
+    if read_spec(obj) is None or len(kept) == len(status.recent_runs):
+        return None
+    status.recent_runs = kept
     return _owned(obj, status, now)
 
 
@@ -256,7 +274,11 @@ def _note_times(status: GooseJobStatus, record: RunRecord) -> None:
         status.completion_time = status.completion_time or record.finish_time
 
 
-def _last_run_condition(obj: GooseJobObject, status: GooseJobStatus, record: RunRecord) -> Condition:
+def _last_run_condition(status: GooseJobStatus, record: RunRecord, generation: int) -> Condition:
+    """It speaks of the spec that the run had, so that `kubectl wait` after an edit waits for the next run.
+
+    Of a run that the operator closes this is not known: then of no later one than the run before it.
+    """
     value = _CONDITION.get(record.outcome, "Unknown")
     old = next((c for c in status.conditions if c.type == _OWNED_CONDITION), None)
     unchanged = old is not None and old.status == value
@@ -267,7 +289,8 @@ def _last_run_condition(obj: GooseJobObject, status: GooseJobStatus, record: Run
             "reason": record.reason,
             "message": record.message,
             "lastTransitionTime": old.last_transition_time if old and unchanged else record.finish_time,
-            "observedGeneration": obj["metadata"].get("generation", 0),
+            "observedGeneration": generation
+            or (old.observed_generation if old else max(status.observed_generation, 1)),
         }
     )
 

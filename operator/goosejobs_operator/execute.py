@@ -1,7 +1,7 @@
 """Carries out the steps of a plan. Each can be repeated: after a crash between two the next look goes on."""
 
 import logging
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from goosejobs import events, record
@@ -26,6 +26,7 @@ from goosejobs_operator.plan import (
     Step,
     TerminateRun,
     TriggerRun,
+    TrimHistory,
     UpdateSchedule,
 )
 from goosejobs_operator.temporal import RunState, Temporal
@@ -61,7 +62,7 @@ class Executor:
             obj = await self._step(step, seen, obj)
         return obj
 
-    async def _step(self, step: Step, seen: Observation, obj: Object) -> Object:  # noqa: C901 - one case each
+    async def _step(self, step: Step, seen: Observation, obj: Object) -> Object:  # noqa: C901, PLR0912 - each step
         ref = seen.ref
         name = f"{ref.namespace}/{ref.name}"
         match step:
@@ -95,6 +96,8 @@ class Executor:
                 log.warning("GooseJob %s: terminated %s: %s", name, workflow_id, why)
             case CloseRecord(gone):
                 await self._close(gone, seen)
+            case TrimHistory():
+                await self._kube.write_runs(ref, lambda fresh: record.trimmed(fresh, datetime.now(UTC)))
             case LookAgain():
                 pass
         return obj

@@ -7,6 +7,7 @@ from temporalio.api.schedule.v1 import Schedule
 
 from goosejobs.lifecycle import read_status
 from goosejobs.model.run import RunRequest
+from goosejobs.record import trimmed
 from goosejobs_operator import requests
 from goosejobs_operator.observe import GoneRun, Observation
 from goosejobs_operator.schedule import (
@@ -109,6 +110,11 @@ class CloseRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class TrimHistory:
+    """Let go of the records that are beyond the history limits."""
+
+
+@dataclass(frozen=True, slots=True)
 class LookAgain:
     """Something is under way: look again after so many seconds; after none, say nothing before."""
 
@@ -126,6 +132,7 @@ Step = (
     | CancelRun
     | TerminateRun
     | CloseRecord
+    | TrimHistory
     | LookAgain
 )
 
@@ -139,6 +146,8 @@ def plan(seen: Observation) -> list[Step]:
     ends: list[Step] = [CancelRun(id_) for id_ in requests.noted_kills(seen)]
     if seen.gone:
         return [*ends, *(CloseRecord(gone) for gone in seen.gone), LookAgain(0)]
+    if trimmed(seen.obj, seen.now) is not None:
+        return [*ends, TrimHistory(), LookAgain(0)]
     if seen.runs_once:
         return ends + _run_once(seen)
     return ends + (_keep_schedule(seen) or _run_now(seen))

@@ -391,6 +391,7 @@ def _run_info(request: RunRequest) -> RunInfo:
         scheduled_time=scheduled,
         start_time=info.start_time,
         first_run_id=info.first_execution_run_id,
+        generation=request.generation,
     )
 
 

@@ -120,6 +120,8 @@ class RunInfo(Message):
     first_run_id: str = ""
     """Temporal's own id of the workflow as it started: a reset gives it another one. Empty in what an earlier
     release sent."""
+    generation: int = 0
+    """Of the spec that it runs; 0 where that is not known any more."""
 
 
 class AttemptRequest(Message):

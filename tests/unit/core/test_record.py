@@ -20,7 +20,7 @@ from goosejobs.model.status import (
     MAX_RESULT,
     GooseJobStatus,
 )
-from goosejobs.record import announced, dropped, is_recorded, recorded
+from goosejobs.record import announced, dropped, is_recorded, recorded, trimmed
 
 T0 = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 REF = GooseJobRef(namespace="team-a", name="report", uid="u1")
@@ -43,6 +43,7 @@ def run(hour: int = 0, trigger: Trigger = Trigger.SCHEDULE) -> RunInfo:
         trigger=trigger,
         scheduled_time=None if trigger is Trigger.ONCE else due,
         start_time=due + timedelta(seconds=1, microseconds=5),
+        generation=2,
     )
 
 
@@ -183,6 +184,35 @@ def test_history_keeps_as_many_of_each_kind_as_the_limits_say() -> None:
         ("20261121-140000", "Failed"),
         ("20261121-120000", "Failed"),
     ]
+
+
+def test_a_limit_that_is_lowered_lets_the_oldest_go_at_once() -> None:
+    obj = goosejob()
+    for hour in range(3):
+        obj = merged(obj, recorded(obj, news(run(hour)), T0))
+    assert trimmed(obj, T0) is None
+    obj["spec"]["successfulRunsHistoryLimit"] = 1
+    fewer = merged(obj, trimmed(obj, T0))
+    assert [each["id"] for each in fewer["status"]["recentRuns"]] == ["20261121-100000"]
+    for same in ("lastRun", "counts", "lastSuccessfulTime", "conditions"):
+        assert fewer["status"][same] == obj["status"][same]
+    obj["spec"] = {"successfulRunsHistoryLimit": -1}
+    assert trimmed(obj, T0) is None
+
+
+def test_the_condition_speaks_of_the_spec_that_the_run_had() -> None:
+    def generation(obj: dict[str, Any]) -> int:
+        (condition,) = obj["status"]["conditions"]
+        return int(condition["observedGeneration"])
+
+    obj = goosejob()
+    obj["metadata"]["generation"] = 5
+    first = run().model_copy(update={"generation": 4})
+    ended = merged(obj, recorded(obj, news(first), T0))
+    assert generation(ended) == 4
+    unknown = run(1).model_copy(update={"generation": 0})
+    assert generation(merged(ended, recorded(ended, news(unknown), T0))) == 4
+    assert generation(merged(obj, recorded(obj, news(unknown), T0))) == 1
 
 
 def test_a_run_once_gets_a_completion_time_that_stays() -> None:

@@ -24,6 +24,7 @@ from goosejobs_operator.plan import (
     RemoveFinalizer,
     StartOnce,
     TerminateRun,
+    TrimHistory,
     UpdateSchedule,
     plan,
 )
@@ -201,6 +202,13 @@ def test_the_record_of_a_run_whose_workflow_is_gone_is_closed_before_anything_el
     run = ActiveRun(id="once", workflow_id=f"{ID}/once", trigger=Trigger.ONCE, start_time=NOW)
     gone = GoneRun(run=run, state=CLOSED)
     assert plan(seen(once(), request=request(), gone=(gone,))) == [CloseRecord(gone), LookAgain(0)]
+
+
+def test_records_beyond_a_lowered_limit_go_before_the_generation_counts_as_served() -> None:
+    runs = [{**RECORD, "id": id_, "trigger": "Schedule"} for id_ in ("b", "a")]
+    obj = goosejob(spec={"successfulRunsHistoryLimit": 1}, status={"recentRuns": runs})
+    assert plan(seen(obj)) == [TrimHistory(), LookAgain(0)]
+    assert plan(seen(goosejob(spec={"successfulRunsHistoryLimit": 2}, status={"recentRuns": runs}))) == []
 
 
 def test_deletion_removes_the_schedule_then_cancels_runs_and_keeps_the_object_until_none_is_left() -> None:
