@@ -122,7 +122,11 @@ class KubeProxy:
             if own := self._happen(At.REQUEST, request):
                 return own
             return await self._pass_on(request, upstream)
-        except (Cut, aiohttp.ClientConnectionError):  # the latter: either side of us is gone
+        except (
+            Cut,
+            aiohttp.ClientConnectionError,
+            aiohttp.ClientPayloadError,
+        ):  # or either side of us is gone
             if request.transport is not None:
                 request.transport.abort()
             return web.Response()
