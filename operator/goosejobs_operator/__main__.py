@@ -45,6 +45,7 @@ async def serve(settings: OperatorSettings) -> int:
         The exit code.
     """
     # Late, because without its extra the package must still be able to say what is missing.
+    from goosejobs.clients import asynckube  # noqa: F401, I001, PLC0415 - else kopf loads that package whole
     import kopf  # noqa: PLC0415
 
     from goosejobs_operator import handlers  # noqa: F401, PLC0415 - registers them
