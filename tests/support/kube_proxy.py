@@ -38,6 +38,9 @@ class Cut(Exception):
     """Break the connection off."""
 
 
+_BROKEN = (Cut, aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)
+"""By a test, or because one of our two sides is gone."""
+
 Fault = Callable[[], web.Response | None]
 """What happens: an answer of its own, or None to go on; raises Cut."""
 
@@ -122,11 +125,7 @@ class KubeProxy:
             if own := self._happen(At.REQUEST, request):
                 return own
             return await self._pass_on(request, upstream)
-        except (
-            Cut,
-            aiohttp.ClientConnectionError,
-            aiohttp.ClientPayloadError,
-        ):  # or either side of us is gone
+        except _BROKEN:
             if request.transport is not None:
                 request.transport.abort()
             return web.Response()
