@@ -51,7 +51,9 @@ def started_before(status: GooseJobStatus, run: RunInfo) -> list[str]:
     Temporal holds a run back until the one before it has ended, if it knows of that: not of one that started
     under another policy, or before somebody deleted the schedule.
     """
-    ref, start = run.goosejob, run.start_time.replace(microsecond=0)
+    # A run whose workflow was reset may stand there from before: that is still when it started.
+    own = [other.start_time for other in status.active if other.id == run.id]
+    ref, start = run.goosejob, min([run.start_time.replace(microsecond=0), *own])
     return [
         other.workflow_id
         for other in status.active

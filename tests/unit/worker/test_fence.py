@@ -97,3 +97,23 @@ def test_a_run_waits_for_those_that_started_before_it_and_never_for_those_after(
         )
         waits[run.id] = started_before(status, info)
     assert waits == {str(n): [f"{stem}{before}Z" for before in range(n)] for n in range(4)}
+
+
+def test_a_run_whose_workflow_was_reset_waits_neither_for_itself_nor_for_those_that_wait_for_it() -> None:
+    ref = GooseJobRef(namespace="team-a", name="report", uid="u")
+    stem = "goosejob/team-a/report/u-2026-11-21T12:00:0"
+    runs = [
+        active(str(n)).model_copy(
+            update={"workflow_id": f"{stem}{n}Z", "start_time": NOW + timedelta(seconds=n)}
+        )
+        for n in range(2)
+    ]
+    first, second = runs
+    reset = RunInfo(
+        goosejob=ref,
+        **{
+            **first.model_dump(include=set(RunInfo.model_fields)),
+            "start_time": second.start_time + timedelta(seconds=30),
+        },
+    )
+    assert started_before(GooseJobStatus(active=runs), reset) == []
