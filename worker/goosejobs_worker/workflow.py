@@ -1,7 +1,7 @@
 """The workflows: a run of a GooseJob, and the reading of a recipe file for the operator.
 
-They run in Temporal's sandbox and are replayed from history, so they decide and wait, and everything that
-touches the world is an activity. What may change here without breaking runs that are under way is told by the
+They are replayed from history (in tests inside Temporal's sandbox), so they decide and wait, and everything
+that touches the world is an activity. What may change here without breaking runs that are under way is told by the
 histories in tests/histories.
 """
 
