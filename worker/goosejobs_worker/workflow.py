@@ -1,8 +1,8 @@
 """The workflows: a run of a GooseJob, and the reading of a recipe file for the operator.
 
 They are replayed from history (in tests inside Temporal's sandbox), so they decide and wait, and everything
-that touches the world is an activity. What may change here without breaking runs that are under way is told by the
-histories in tests/histories.
+that touches the world is an activity. What may change here without breaking runs that are under way is told
+by the histories in tests/histories.
 """
 
 import asyncio
