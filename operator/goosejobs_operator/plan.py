@@ -14,6 +14,7 @@ from goosejobs_operator.schedule import (
     Described,
     WantedSchedule,
     differences,
+    has_missed,
     lasting,
     schedule_id,
     without_queue,
@@ -179,8 +180,8 @@ def _keep_schedule(seen: Observation) -> list[Step]:
         parts.append(ATTRIBUTES)
     if not parts:
         return _finalizer(seen)
-    emptied = requests.kills_all(seen)
-    drift = "" if emptied else _drift(seen.schedule, seen.target, seen.wanted, parts)
+    ours = requests.kills_all(seen) or has_missed(seen.schedule, seen.now)
+    drift = "" if ours else _drift(seen.schedule, seen.target, seen.wanted, parts)
     update = UpdateSchedule(schedule_id(seen.ref), seen.target, seen.schedule.token, tuple(parts), drift)
     return [*_finalizer(seen), update, LookAgain(VERIFY_SECONDS)]
 

@@ -51,6 +51,7 @@ OVERLAP = {
 
 
 _BEHIND: Final = timedelta(seconds=2)
+_MARGIN: Final = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +112,7 @@ class Described:
         buffered: Runs that wait for the ones before them.
         started: How many runs it has started, those among them that somebody asked for.
         next_due: The due time that Temporal comes to next; one that was missed may still stand there.
+        forgiven: By how much Temporal has counted missed due times too often; `counted` is without it.
         running: Its running runs.
         workflow_ids: Its running and its latest runs.
     """
@@ -125,6 +127,7 @@ class Described:
     buffered: int = 0
     started: int = 0
     next_due: datetime | None = None
+    forgiven: int = 0
     running: tuple[str, ...] = ()
     workflow_ids: tuple[str, ...] = field(default=())
 
@@ -278,6 +281,32 @@ def without_queue(schedule: Schedule) -> Schedule:
     same.CopyFrom(schedule)
     same.policies.overlap_policy = OVERLAP[ConcurrencyPolicy.FORBID]
     return same
+
+
+def has_missed(described: Described, now: datetime) -> bool:
+    """Whether due times that were missed still stand there.
+
+    Temporal counts those anew whenever it does anything for the schedule: until its next run starts, it is
+    updated or paused.
+    """
+    window = described.schedule.policies.catchup_window.ToTimedelta()
+    next_due = described.next_due
+    return next_due is not None and not described.schedule.state.paused and next_due < now - window - _MARGIN
+
+
+def forgiven(described: Described, counted: LeftOut, now: datetime) -> int:
+    """By how much Temporal will have counted missed due times too often once it has been updated.
+
+    All that it has counted of those that still stand there is forgiven: with the update it counts them once
+    more, and then never again.
+
+    Args:
+        described: The schedule that exists.
+        counted: What is counted so far.
+        now: The time.
+    """
+    again = described.counted.missed - counted.missed
+    return described.forgiven + (again if again > 0 and has_missed(described, now) else 0)
 
 
 def is_behind(described: Described, now: datetime) -> bool:

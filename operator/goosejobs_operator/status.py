@@ -22,6 +22,7 @@ from goosejobs_operator.observe import Observation
 from goosejobs_operator.schedule import (
     PAUSED_IN_TEMPORAL,
     foreign_pause,
+    has_missed,
     paused_by_failures,
     schedule_id,
     waiting,
@@ -204,7 +205,8 @@ def _note_facts(status: GooseJobStatus, seen: Observation) -> None:
     counts.queued = waiting(seen.schedule) if seen.schedule else 0
     if seen.schedule:
         counts.skipped = max(counts.skipped, seen.schedule.counted.skipped)
-        counts.missed = max(counts.missed, seen.schedule.counted.missed)
+        if not has_missed(seen.schedule, seen.now):  # else they are about to be counted anew
+            counts.missed = max(counts.missed, seen.schedule.counted.missed)
 
 
 def _display(seen: Observation, spec: GooseJobSpec) -> str | None:

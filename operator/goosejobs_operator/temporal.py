@@ -31,6 +31,8 @@ from goosejobs_operator.schedule import Described, LeftOut, WantedSchedule
 
 _COUNTED: Final = "goosejobs-counted"
 """In a schedule's memo: what had been counted before it was made. Nobody can change a memo."""
+_FORGIVEN: Final = "goosejobs-forgiven"
+"""In the memo of its runs, which can be changed: see `schedule.forgiven`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class Temporal(Caller):
         except NotFound:
             return None
         argument, unreadable = await self._argument(found.schedule)
-        before = _counted_before(found.memo)
+        before, forgiven = _counted_before(found.memo), _forgiven(found.schedule)
         running = [run.workflow_id for run in found.info.running_workflows]
         recent = [each.start_workflow_result.workflow_id for each in found.info.recent_actions]
         return Described(
@@ -91,8 +93,9 @@ class Temporal(Caller):
             attributed=self._is_attributed(found.search_attributes, ref),
             counted=LeftOut(
                 skipped=before.skipped + found.info.overlap_skipped + found.info.buffer_dropped,
-                missed=before.missed + found.info.missed_catchup_window,
+                missed=before.missed + found.info.missed_catchup_window - forgiven,
             ),
+            forgiven=forgiven,
             buffered=found.info.buffer_size,
             started=found.info.action_count,
             next_due=next((each.ToDatetime(UTC) for each in found.info.future_action_times), None),
@@ -134,11 +137,13 @@ class Temporal(Caller):
             argument = list(old.schedule.action.start_workflow.input.payloads)
         else:
             argument = await self._client.data_converter.encode([wanted.request])
+        forgiven = schedule.forgiven(old, wanted.counted, datetime.now(UTC)) if old else 0
+        memo = {_FORGIVEN: PayloadConverter.default.to_payload(forgiven)} if forgiven else {}
         return schedule.build(
             wanted,
             argument,
             self._attributes(wanted.request.goosejob),
-            Memo(fields=self._memo()),
+            Memo(fields={**self._memo(), **memo}),
             old.schedule.state if old else None,
             old.request.max_runs if old and old.request else None,
         )
@@ -325,6 +330,11 @@ class Temporal(Caller):
 
     def _typed(self, ref: GooseJobRef) -> TypedSearchAttributes:
         return TypedSearchAttributes([SearchAttributePair(shared.UID_KEY, ref.uid)])
+
+
+def _forgiven(schedule: Schedule) -> int:
+    payload = schedule.action.start_workflow.memo.fields.get(_FORGIVEN)
+    return PayloadConverter.default.from_payload(payload, int) if payload else 0
 
 
 def _as_payload(counted: LeftOut) -> Payload:

@@ -1,13 +1,16 @@
 """What was counted stays counted when Temporal has to count anew: servers of this module's own."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from temporalio.client import Client
 
 from support import schedules
-from support.objects import apply, get, goosejob
+from support.events import told
+from support.objects import apply, get, goosejob, is_true
+from support.requests import RUN, answer, ask
 from support.rig import Rig
 from support.schedules import schedule_id
 
@@ -80,3 +83,56 @@ async def test_a_temporal_that_lost_its_store_counts_on_where_the_old_one_stoppe
     client = await schedules.connect(rig.temporal_address)
     assert await temporals_own(client, schedule_id(get(rig.kubectl, NAMESPACE, "lost"))) < counter.seen[-1]
     rig.kubectl("delete", "gj", "lost", "--timeout=60s")
+
+
+async def test_a_due_time_that_was_missed_is_counted_once_whatever_happens_before_the_next_one(
+    rig: Rig, eventually: Eventually
+) -> None:
+    """Temporal itself counts it anew whenever it does anything for the schedule."""
+    every = timedelta(seconds=40)
+    late: dict[str, Any] = {
+        "schedule": "@every 40s",
+        "startingDeadlineSeconds": 10,
+        "concurrencyPolicy": "Allow",
+    }
+    apply(rig.kubectl, NAMESPACE, goosejob("missed", **late, execution={"pool": "nobody"}))
+    obj = await eventually(lambda: (o := get(rig.kubectl, NAMESPACE, "missed")) and is_true(o, "Ready") and o)
+
+    def left() -> timedelta:
+        """Until the next due time."""
+        return every - timedelta(seconds=datetime.now(UTC).timestamp() % every.total_seconds())
+
+    await eventually(lambda: timedelta(seconds=5) < left() < timedelta(seconds=30))
+    due = datetime.now(UTC) + left()
+    temporal = rig.server("temporal")
+    temporal.freeze()
+    try:
+        await eventually(lambda: datetime.now(UTC) - due > timedelta(seconds=12))
+    finally:
+        temporal.thaw()
+
+    def status() -> Any:
+        return get(rig.kubectl, NAMESPACE, "missed")["status"]
+
+    await eventually(lambda: status()["counts"]["missed"])
+    for token in ("one", "two"):
+        ask(rig.kubectl, NAMESPACE, "missed", RUN, token)
+        said = await answer(rig.kubectl, eventually, NAMESPACE, "missed", "run", token)
+        assert said["answer"] == "Started"
+    client = await schedules.connect(rig.temporal_address)
+
+    async def went_on() -> bool:
+        """A due time has come since."""
+        found = await schedules.describe(client, schedule_id(obj))
+        assert found is not None
+        times = [each.schedule_time.ToDatetime(UTC) for each in found.info.recent_actions]
+        return any(time >= due + every and time.timestamp() % every.total_seconds() == 0 for time in times)
+
+    await eventually(went_on)
+    ask(rig.kubectl, NAMESPACE, "missed", RUN, "last")  # so that the operator has looked
+    await answer(rig.kubectl, eventually, NAMESPACE, "missed", "run", "last")
+    assert status()["counts"]["missed"] == 1
+    reasons = told(rig.kubectl, NAMESPACE, "missed")
+    assert reasons["RunsMissed"]["count"] == 1
+    assert "ScheduleRestored" not in reasons
+    rig.kubectl("delete", "gj", "missed", "--timeout=60s")

@@ -10,8 +10,16 @@ from temporalio.api.schedule.v1 import Schedule, ScheduleState
 
 from goosejobs import cron
 from goosejobs.model.spec import ConcurrencyPolicy
-from goosejobs_operator.schedule import NOTE_SUSPEND, differences, foreign_pause, merged_state
-from support.observations import described, schedule, wanted
+from goosejobs_operator.schedule import (
+    NOTE_SUSPEND,
+    LeftOut,
+    differences,
+    foreign_pause,
+    forgiven,
+    is_behind,
+    merged_state,
+)
+from support.observations import NOW, described, schedule, wanted
 
 OURS = ScheduleState(paused=True, notes=NOTE_SUSPEND)
 THEIRS = ScheduleState(paused=True, notes="maintenance")
@@ -158,3 +166,28 @@ def test_a_pause_of_somebody_else_is_told_with_its_note() -> None:
     assert foreign_pause(described(wanted(), ScheduleState(paused=True))) == "without a note"
     assert foreign_pause(described(wanted(suspend=True))) is None
     assert foreign_pause(described(wanted())) is None
+
+
+@pytest.mark.parametrize(
+    ("ago", "counted", "paused", "most"),
+    [(400, 3, False, 2 + 3), (200, 3, False, 2), (400, 0, False, 2), (400, 3, True, 2)],
+    ids=["they still stand there", "Temporal is to come to them", "they are counted already", "paused"],
+)
+def test_what_temporal_counted_before_it_counts_it_for_good_is_forgiven(
+    ago: int, counted: int, paused: bool, most: int
+) -> None:
+    have = described(
+        wanted(),  # with a catch-up window of 300 s
+        ScheduleState(paused=paused),
+        counted=LeftOut(missed=7 + counted),
+        next_due=NOW - timedelta(seconds=ago),
+        forgiven=2,
+    )
+    assert forgiven(have, LeftOut(missed=7), NOW) == most
+
+
+def test_a_schedule_is_behind_while_a_due_time_has_passed_and_it_is_not_paused() -> None:
+    for seconds, paused, behind in ((5, False, True), (1, False, False), (5, True, False)):
+        state, due = ScheduleState(paused=paused), NOW - timedelta(seconds=seconds)
+        assert is_behind(described(wanted(), state, next_due=due), NOW) == behind
+    assert not is_behind(described(wanted()), NOW)
