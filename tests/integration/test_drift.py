@@ -2,13 +2,20 @@
 
 import json
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from temporalio.api.common.v1 import Payload, SearchAttributes
 from temporalio.api.enums.v1 import ScheduleOverlapPolicy
 from temporalio.api.schedule.v1 import IntervalSpec, Schedule
-from temporalio.client import Client, ScheduleActionStartWorkflow, WorkflowFailureError
+from temporalio.client import (
+    Client,
+    ScheduleActionStartWorkflow,
+    ScheduleBackfill,
+    WorkflowFailureError,
+)
+from temporalio.client import ScheduleOverlapPolicy as ScheduleOverlap
 from temporalio.exceptions import ApplicationError
 
 from goosejobs.model import names
@@ -338,6 +345,51 @@ async def test_a_run_that_is_reset_by_hand_never_has_two_gooses_and_one_record(
     status = get(rig.kubectl, NAMESPACE, pool)["status"]
     assert (status["active"], status["counts"]["killed"], len(status["recentRuns"])) == ([], 1, 1)
     assert not ledger.alive()
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_schedule_that_is_triggered_and_backfilled_by_hand_has_its_runs_recorded(
+    rig: Rig, eventually: Eventually, client: Client
+) -> None:
+    apply(rig.kubectl, NAMESPACE, goosejob("triggered", schedule="30 12 1 1 *"))
+    obj = await ready(rig, eventually, "triggered")
+    handle = client.get_schedule_handle(schedule_id(obj))
+    await handle.trigger()
+    newest = await eventually(lambda: get(rig.kubectl, NAMESPACE, "triggered")["status"]["lastRun"])
+    for _ in range(2):  # the same due time twice, as a person may
+        before = get(rig.kubectl, NAMESPACE, "triggered")["status"]["recentRuns"][1:]
+        await handle.backfill(
+            ScheduleBackfill(
+                start_at=datetime(2025, 12, 31, tzinfo=UTC),
+                end_at=datetime(2026, 1, 2, tzinfo=UTC),
+                overlap=ScheduleOverlap.BUFFER_ALL,
+            )
+        )
+        await eventually(
+            lambda before=before: (
+                get(rig.kubectl, NAMESPACE, "triggered")["status"]["recentRuns"][1:] not in (before, [])
+            )
+        )
+    status = get(rig.kubectl, NAMESPACE, "triggered")["status"]
+    assert [run["id"] for run in status["recentRuns"]] == [newest["id"], "20260101-123000"]
+    assert status["counts"]["succeeded"] == 2
+    assert status["recentRuns"][1]["trigger"] == "Schedule"
+    assert status["lastRun"] == newest
+
+
+async def test_a_run_whose_workflow_is_deleted_by_hand_ends_and_is_told_as_lost(
+    rig: Rig, eventually: Eventually, client: Client, ledger: Ledger, pool: str
+) -> None:
+    with rig.start_worker(pool=pool):
+        apply(rig.kubectl, NAMESPACE, ledger.goosejob(pool, pool))
+        await eventually(ledger.hanging)
+        workflow_id = f"{schedule_id(get(rig.kubectl, NAMESPACE, pool))}/once"
+        await drift.delete(client, workflow_id)
+        last = await eventually(lambda: get(rig.kubectl, NAMESPACE, pool)["status"]["lastRun"])
+        assert last["reason"] in {"Terminated", "WorkflowLost"}  # it is terminated first, and goes then
+        await eventually(lambda: not ledger.alive())
+        obj = await ready(rig, eventually, pool)
+        assert (obj["status"]["phase"], len(ledger.entries("agent"))) == ("Completed", 1)
 
 
 async def test_a_run_whose_schedule_is_deleted_by_hand_is_not_overtaken_by_the_next_one(

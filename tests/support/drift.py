@@ -7,6 +7,7 @@ from datetime import timedelta
 from temporalio.api.common.v1 import SearchAttributes, WorkflowExecution
 from temporalio.api.schedule.v1 import Schedule
 from temporalio.api.workflowservice.v1 import (
+    DeleteWorkflowExecutionRequest,
     DescribeScheduleRequest,
     DescribeScheduleResponse,
     ResetWorkflowExecutionRequest,
@@ -53,6 +54,14 @@ async def reset(client: Client, workflow_id: str, event: int) -> None:
         request_id=f"{found.run_id}-{event}",
     )
     await client.workflow_service.reset_workflow_execution(request, retry=True, timeout=_TIMEOUT)
+
+
+async def delete(client: Client, workflow_id: str) -> None:
+    """`temporal workflow delete`."""
+    request = DeleteWorkflowExecutionRequest(
+        namespace=client.namespace, workflow_execution=WorkflowExecution(workflow_id=workflow_id)
+    )
+    await client.workflow_service.delete_workflow_execution(request, retry=True, timeout=_TIMEOUT)
 
 
 def write_status(kubectl: Kubectl, namespace: str, name: str, *operations: Object) -> None:
