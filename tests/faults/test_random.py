@@ -65,5 +65,6 @@ async def test_whoever_dies_on_the_way_a_story_ends_as_it_would_have(own_platfor
     wild = await Teller(own_platform, story, story.kills).tell()
     print(f"both: {time.monotonic() - began:.0f} s; happened: {wild.happened}")
     check(story, wild)
-    assert wild.ends == calm.ends
+    different = endings.differences(calm.ends, wild.ends)
+    assert not different, "\n".join(different)
     assert wild.happened, "nobody was hurt: its kills come after its end"

@@ -119,6 +119,16 @@ def end_of(job: Job, obj: Object | None) -> dict[str, Any]:
     return end
 
 
+def differences(calm: dict[str, dict[str, Any]], wild: dict[str, dict[str, Any]]) -> list[str]:
+    """What is not the same at the end, by GooseJob and part; empty when all is."""
+    return [
+        f"{name}: {part} is {wild[name].get(part)}, undisturbed {calm[name].get(part)}"
+        for name in calm
+        for part in sorted({*calm[name], *wild[name]})
+        if wild[name].get(part) != calm[name].get(part)
+    ]
+
+
 def _last(status: dict[str, Any]) -> tuple[str, str, str] | None:
     run = status.get("lastRun")
     return (run["trigger"], run["outcome"], run["reason"]) if run else None

@@ -110,3 +110,10 @@ def test_an_attempt_that_began_twice_is_seen() -> None:
     endings.check_diary(story, {"a": [line("start"), line("start", run="s"), line("start", life=2)]})
     with pytest.raises(AssertionError, match="began twice"):
         endings.check_diary(story, {"a": [line("start"), line("start")]})
+
+
+def test_what_differs_at_the_end_is_named() -> None:
+    calm = {"a": {"phase": "Completed", "next": False}, "b": {"phase": "Paused"}}
+    wild = {"a": {"phase": "Running", "next": False}, "b": {"phase": "Paused"}}
+    assert endings.differences(calm, calm) == []
+    assert endings.differences(calm, wild) == ["a: phase is Running, undisturbed Completed"]
