@@ -94,7 +94,7 @@ def announced(
     others = [other for other in status.active if other.id != run.id]
     status.active = sorted([*others, entry], key=_started)[:MAX_ACTIVE]
     if run.trigger is not Trigger.MANUAL:
-        due = (run.scheduled_time or run.start_time).replace(microsecond=0)
+        due = (run.scheduled_time or start).replace(microsecond=0)
         status.last_schedule_time = max(filter(None, (status.last_schedule_time, due)))
     return _owned(obj, status, now)
 

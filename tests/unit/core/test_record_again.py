@@ -89,3 +89,6 @@ def test_a_run_that_is_announced_again_keeps_the_time_at_which_it_started() -> N
     assert announced(obj, later, 1, "w", DUE) is None
     entry = written(obj, announced(obj, later, 2, "w", DUE))["status"]["active"][0]
     assert (entry["attempt"], entry["startTime"]) == (2, obj["status"]["active"][0]["startTime"])
+    once = run(0).model_copy(update={"id": "once", "trigger": Trigger.ONCE, "scheduled_time": None})
+    obj = written(obj, announced(obj, once, 1, "w", DUE))
+    assert announced(obj, once.model_copy(update={"start_time": later.start_time}), 1, "w", DUE) is None
