@@ -27,14 +27,10 @@ pytestmark = pytest.mark.usefixtures("operator")
 EXAMPLES = Path(__file__).parents[2] / "examples/gitops"
 
 
-SAME = {"Healthy": "Current", "Progressing": "InProgress", "Degraded": "Failed"}
-"""The words of Argo CD, and of kstatus."""
-
-
 def judged(obj: Object) -> tuple[str, str]:
     """Argo CD's status and message; kstatus is of the same opinion."""
     status, message = argocd.health(obj)
-    assert kstatus(obj) == SAME[status], message
+    assert kstatus(obj) == argocd.AS_KSTATUS[status], message
     return status, message
 
 

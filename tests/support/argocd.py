@@ -7,6 +7,8 @@ import yaml
 from lupa.lua51 import LuaRuntime
 
 _CONFIG = Path(__file__).parents[2] / "examples/gitops/argocd/argocd-cm.yaml"
+AS_KSTATUS = {"Healthy": "Current", "Progressing": "InProgress", "Degraded": "Failed"}
+"""The words of Argo CD, and of kstatus."""
 _ABSENT = ("string", "math", "io", "debug", "coroutine", "python")
 
 

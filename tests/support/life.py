@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from support import argocd
 from support.kstatus import kstatus
 from support.lifecycle_rules import violations
 from support.lifecycle_states import computed, status_of
@@ -69,7 +70,7 @@ class Life:
 
 @contextmanager
 def living(platform: Rig, namespace: str, leaves: tuple[str, ...] = ()) -> Iterator[Life]:
-    """A life; in the end all its states are held to the rules, and to what Flux's own library makes of them.
+    """A life; in the end all its states are held to the rules, and to what Flux and Argo CD make of them.
 
     Args:
         platform: Where it lives.
@@ -81,6 +82,8 @@ def living(platform: Rig, namespace: str, leaves: tuple[str, ...] = ()) -> Itera
     assert violations(seen.events, leaves=leaves) == []
     for obj in {json.dumps(_judged(obj), sort_keys=True): obj for obj in seen.objects}.values():
         assert computed(obj) == kstatus(obj)
+        if kstatus(obj) != "Terminating":  # Argo CD knows by itself what is being deleted
+            assert argocd.AS_KSTATUS[argocd.health(obj)[0]] == kstatus(obj)
 
 
 def _judged(obj: Object) -> Object:

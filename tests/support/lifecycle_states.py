@@ -8,12 +8,13 @@ Object = Mapping[str, Any]
 
 OPERATORS: Final = frozenset({"Ready", "Reconciling", "Stalled", "Suspended", "WorkersAvailable"})
 """Conditions that are written in one look at the object, and speak of the generation that was looked at."""
+_WRITERS: Final = ("goosejobs-operator", "goosejobs-worker")
 _ONLY_WHILE_TRUE: Final = ("Reconciling", "Stalled")
 
 
 def wrong_in(obj: Object) -> Iterator[str]:
     """The rules that this state breaks."""
-    for rule in (_generations, _current, _conditions, _phase, _next, _runs):
+    for rule in (_generations, _current, _conditions, _phase, _next, _runs, _writers):
         yield from rule(obj)
 
 
@@ -117,6 +118,17 @@ def _runs(obj: Object) -> Iterator[str]:
             if kept > limit:
                 kind = "succeeded" if succeeded else "did not succeed"
                 yield f"recentRuns has {kept} runs that {kind}, and the limit is {limit}"
+
+
+def _writers(obj: Object) -> Iterator[str]:
+    """We write the status and our finalizer, and nothing else: the rest is people's, and GitOps'."""
+    for entry in obj["metadata"].get("managedFields") or ():
+        written = entry.get("fieldsV1") or {}
+        if entry["manager"] in _WRITERS and not (
+            written.keys() <= {"f:status", "f:metadata"}
+            and written.get("f:metadata", {}).keys() <= {".", "f:finalizers"}
+        ):
+            yield f"{entry['manager']} has written {sorted(written)}"
 
 
 def limits_of(obj: Object) -> dict[bool, int]:

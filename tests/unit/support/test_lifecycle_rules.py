@@ -233,6 +233,22 @@ def test_a_message_shows_the_state_and_the_one_before() -> None:
     assert lines[2].strip().startswith("was: a v7")
 
 
+def test_a_write_to_what_is_not_ours_is_seen() -> None:
+    ours = served()
+    status: Object = {"f:phase": {}}
+    finalizers: Object = {"f:finalizers": {".": {}}}
+    ours["metadata"]["managedFields"] = [
+        {"manager": "kubectl", "fieldsV1": {"f:spec": {}}},
+        {"manager": "goosejobs-worker", "fieldsV1": {"f:status": status}},
+        {"manager": "goosejobs-operator", "fieldsV1": {"f:metadata": finalizers}},
+    ]
+    assert found(ours) == []
+    finalizers["f:labels"] = {}
+    assert found(ours) == ["goosejobs-operator has written ['f:metadata']"]
+    ours["metadata"]["managedFields"][1]["fieldsV1"]["f:spec"] = {}
+    assert "goosejobs-worker has written ['f:spec', 'f:status']" in found(ours)
+
+
 def test_kstatus_rules_come_in_their_order() -> None:
     assert computed(served()) == "Current"
     assert computed(edited(lambda s: become(s, "Stalled", "InvalidSpec"))) == "Failed"
