@@ -27,7 +27,8 @@ file=$folder/$job
 echo "start $STORY_LIFE $STORY_POLICY ${of%-*} ${of##*-} $$ $(date +%s%N)" >>"$file"
 while read -r word _ _ run attempt pid _; do
   if [ "$pid" = "$$" ]; then break; fi
-  if [ "$word" != end ] && kill -0 "$pid" 2>/dev/null; then
+  state=$(sed -n 's/^State:[[:space:]]*//p' "/proc/$pid/status" 2>/dev/null)
+  if [ "$word" != end ] && [ -n "${state%%Z*}" ]; then
     echo "overlap $STORY_LIFE $STORY_POLICY ${of%-*} ${of##*-} $pid $run/$attempt" >>"$file"
   fi
 done <"$file"
