@@ -71,3 +71,24 @@ def test_a_deleted_object_is_terminating_whatever_else_it_is() -> None:
 def test_the_next_time_is_told_in_utc_or_is_empty(spec: dict[str, Any], time: str) -> None:
     obj = {"metadata": {}, "spec": {"recipe": {"path": "r.yaml"}, **spec}}
     assert next_schedule_time(obj, read_status(obj), NOW) == time
+
+
+@pytest.mark.parametrize(
+    ("found", "time"),
+    [
+        ("0 9 * * *", "2026-11-22T08:00:00Z"),
+        (None, ""),  # the recipe was not read yet
+        ("once", ""),
+        ("0 9 * * *; 0 10 * * *", ""),  # edited by hand
+    ],
+)
+def test_a_schedule_from_the_recipe_is_the_one_that_the_operator_found(found: str | None, time: str) -> None:
+    spec = {"recipe": {"path": "r.yaml"}, "scheduleFrom": "Recipe", "timeZone": "Europe/Paris"}
+    obj = {"metadata": {}, "spec": spec, "status": {"displaySchedule": found}}
+    assert next_schedule_time(obj, read_status(obj), NOW) == time
+
+
+def test_what_is_displayed_does_not_count_beside_a_schedule_of_the_spec() -> None:
+    spec = {"recipe": {"path": "r.yaml"}, "schedule": "0 9 * * *"}
+    obj = {"metadata": {}, "spec": spec, "status": {"displaySchedule": "0 12 * * *"}}
+    assert next_schedule_time(obj, read_status(obj), NOW) == "2026-11-21T09:00:00Z"

@@ -22,6 +22,8 @@ GOOD: dict[str, Any] = {"schedule": "0 8 * * *", "recipe": {"text": "prompt: hi"
         ({**GOOD, "schedul": "x"}, "InvalidSpec", "spec.schedul: "),
         ({**GOOD, "runOnce": True}, "InvalidSpec", "exactly one of spec.schedule"),
         ({"recipe": GOOD["recipe"]}, "InvalidSpec", "exactly one of spec.schedule"),
+        ({**GOOD, "scheduleFrom": "Recipe"}, "InvalidSpec", "exactly one of spec.schedule"),
+        ({"recipe": GOOD["recipe"], "scheduleFrom": "Pool"}, "InvalidSpec", "spec.scheduleFrom: "),
         ({**GOOD, "recipe": {}}, "InvalidSpec", "exactly one of inline, text"),
         ({**GOOD, "recipe": {"text": "a", "path": "b"}}, "InvalidSpec", "exactly one of inline, text"),
         ({**GOOD, "startingDeadlineSeconds": 1}, "InvalidSpec", "spec.startingDeadlineSeconds: "),
