@@ -1,4 +1,4 @@
-"""What an operator costs that has a thousand GooseJobs and nothing to do, and how soon it took them in."""
+"""What operator and worker cost that have many GooseJobs and nothing to do; how soon they come and go."""
 
 import asyncio
 import math
@@ -23,17 +23,20 @@ from bench.objects import goosejob, manifest
 from bench.ready import ready
 from bench.rows import NotMeasured, Row
 from bench.usage import Usage, usage
+from goosejobs.model import names
 from goosejobs_operator.settings import OperatorSettings
 
 READY_AIM_SECONDS = 90.0
 CPU_AIM_PERCENT = 1.0
-MEMORY_AIM_MB = 200.0
+MEMORY_AIM_MB = 150.0
 RESYNC_SECONDS = float(OperatorSettings.model_fields["resync_seconds"].default)
 """The operator's own default. A shorter measurement has a shorter one, so that it sees a resync, too."""
 
 _NEXT_YEAR = "0 0 1 1 *"
 _PATIENCE_SECONDS = 600.0
 _EARLY_SECONDS = 1.0
+_INDEXED_SECONDS = 5.0
+"""Temporal's index lags a little."""
 _AT_ONE_TIME = 16
 """As many as the operator works on at one time by default."""
 
@@ -88,6 +91,10 @@ class Measured:
         empty_handed: The operator's memory before the first object, in megabytes.
         memory: The operator and its child at the end.
         controllers_memory: The controller manager at the end.
+        worker: The worker's idle time.
+        worker_memory: The worker at the end.
+        gone: Seconds until all were deleted, with their schedules, by the API server's word.
+        left: Schedules that Temporal has after that.
     """
 
     objects: int
@@ -101,6 +108,10 @@ class Measured:
     empty_handed: Usage
     memory: Usage
     controllers_memory: Usage
+    worker: Idle
+    worker_memory: Usage
+    gone: float
+    left: int
 
 
 def run(objects: int, seconds: float) -> list[Row]:
@@ -122,6 +133,7 @@ def run(objects: int, seconds: float) -> list[Row]:
 async def _measure(ground: Ground, objects: int, seconds: float, interval: float) -> list[Row]:
     operator = ground.platform.child("operator").pid
     controllers = ground.platform.child("kube-controller-manager").pid
+    worker = ground.platform.child("worker").pid
     log = AuditLog(ground.platform.control_plane.audit_log)
     empty_handed = usage(operator)
     log.skip()
@@ -129,9 +141,13 @@ async def _measure(ground: Ground, objects: int, seconds: float, interval: float
     taken_in = log.read()
     await _next_resync(ground)
     log.skip()
-    idle = Idle(), Idle()
+    idle = Idle(), Idle(), Idle()
     for _ in range(math.ceil(seconds / interval)):
-        await _watch(ground, (operator, controllers), idle, interval)
+        await _watch(ground, (operator, controllers, worker), idle, interval)
+    changes, memory = log.read(), usage(operator)
+    controllers_memory, worker_memory = usage(controllers), usage(worker)
+    bare = await _bare_schedules(ground, objects)
+    gone, left = await _delete(ground)
     measured = Measured(
         objects=objects,
         applied=applied,
@@ -139,11 +155,15 @@ async def _measure(ground: Ground, objects: int, seconds: float, interval: float
         taken_in=taken_in,
         idle=idle[0],
         controllers=idle[1],
-        changes=log.read(),
+        changes=changes,
         empty_handed=empty_handed,
-        memory=usage(operator),
-        controllers_memory=usage(controllers),
-        bare=await _bare_schedules(ground, objects),
+        memory=memory,
+        controllers_memory=controllers_memory,
+        bare=bare,
+        worker=idle[2],
+        worker_memory=worker_memory,
+        gone=gone,
+        left=left,
     )
     return [*_taking_in(measured), *_idling(measured), *_memory(measured)]
 
@@ -157,6 +177,8 @@ def _taking_in(seen: Measured) -> list[Row]:
         Row("idle", "of it: after kubectl has ended", seen.ready - seen.applied, "s", None, bare, seen.bare),
         Row("idle", "the operator's writes per GooseJob", writes / seen.objects, "", None,
             by_resource(seen.taken_in)),
+        Row("idle", "all deleted, and their schedules", seen.gone, "s"),
+        Row("idle", "schedules of GooseJobs left then", seen.left, "", 0),
     ]  # fmt: skip
 
 
@@ -171,6 +193,7 @@ def _idling(seen: Measured) -> list[Row]:
         Row("idle", "of a core, between resyncs", idle.percent, "%", None, controllers,
             seen.controllers.percent),
         Row("idle", "processor time of a resync", cost, "s", None, f"it takes {took:.0f} s"),
+        Row("idle", "of a core, the worker", seen.worker.percent, "%"),
         Row("idle", f"of a core, with a resync every {RESYNC_SECONDS:.0f} s", idle.percent_over_hours, "%",
             CPU_AIM_PERCENT, controllers, seen.controllers.percent_over_hours),
     ]  # fmt: skip
@@ -182,21 +205,24 @@ def _memory(seen: Measured) -> list[Row]:
             "kube-controller-manager", seen.controllers_memory.all),
         Row("idle", "of it: the child, which checks recipes", seen.memory.children, "MB"),
         Row("idle", "before the first GooseJob", seen.empty_handed.all, "MB"),
+        Row("idle", "resident, worker", seen.worker_memory.all, "MB"),
     ]  # fmt: skip
 
 
 async def _take_in(ground: Ground, objects: int) -> tuple[float, float]:
     """Apply them; seconds until kubectl was done, and until all were Ready."""
     text = manifest(*(goosejob(f"bench-{number:05}", number, _NEXT_YEAR) for number in range(objects)))
-    async with ready(ground) as names:
+    async with ready(ground) as found:
         began = time.monotonic()
         await ground.kubectl("apply", "-f", "-", text=text)
         applied = time.monotonic() - began
-        seen = await until(lambda: len(names) >= objects, _PATIENCE_SECONDS, f"{objects} Ready GooseJobs")
+        seen = await until(lambda: len(found) >= objects, _PATIENCE_SECONDS, f"{objects} Ready GooseJobs")
     return applied, seen - began
 
 
-async def _watch(ground: Ground, pids: tuple[int, int], idle: tuple[Idle, Idle], interval: float) -> None:
+async def _watch(
+    ground: Ground, pids: tuple[int, int, int], idle: tuple[Idle, Idle, Idle], interval: float
+) -> None:
     """Watch from the end of one resync to the end of the next, which begins `interval` seconds later."""
     start, before = time.monotonic(), [usage(pid) for pid in pids]
     await asyncio.sleep(interval - _EARLY_SECONDS)
@@ -224,6 +250,22 @@ def _last_resync(ground: Ground) -> float:
     with urllib.request.urlopen(f"http://{ground.address('operator')}/metrics", timeout=10) as answer:
         lines = answer.read().decode().splitlines()
     return next(float(line.split()[-1]) for line in lines if line.startswith(_LAST_RESYNC))
+
+
+async def _delete(ground: Ground) -> tuple[float, int]:
+    """Delete all GooseJobs; seconds until they are gone, and how many of their schedules are not."""
+    began = time.monotonic()
+    deadline = began + _PATIENCE_SECONDS
+    await ground.kubectl("delete", "goosejobs", "--all", "--wait=false")
+    while await ground.kubectl("get", "goosejobs", "-o", "name"):
+        if time.monotonic() > deadline:
+            raise NotMeasured(f"not all GooseJobs were gone in {_PATIENCE_SECONDS:.0f} s")
+        await asyncio.sleep(1)
+    took = time.monotonic() - began
+    await asyncio.sleep(_INDEXED_SECONDS)
+    client = await Client.connect(ground.platform.temporal.address)
+    query = f"{names.UID_ATTRIBUTE} IS NOT NULL"
+    return took, len([each async for each in await client.list_schedules(query=query)])
 
 
 async def _bare_schedules(ground: Ground, number: int) -> float:

@@ -43,8 +43,10 @@ _AT_ONE_TIME = 1000
 _TEMPLATE = {"job": {"image": IMAGE}, "startTimeoutSeconds": 86400}
 _MINUTE = 60.0
 _AHEAD_SECONDS = 15.0
-_TAKEN_SECONDS = {THEIRS: 0.1, OURS: 0.35}
-"""To apply one object and to take it in, on a busy machine."""
+_APPLIED_SECONDS = 0.15
+"""One CronJob, on a busy machine."""
+_TAKEN_IN = 6
+"""As long as CronJobs take to be applied, so many times it may take until as many GooseJobs are Ready."""
 _PATIENCE_SECONDS = 900.0
 _SETTLED_SECONDS = 5.0
 _POLL_SECONDS = 1.0
@@ -130,8 +132,8 @@ async def _measure(ground: Ground, size: int) -> list[Row]:
     for namespace in (OURS, THEIRS):
         await ground.kubectl("create", "namespace", namespace)
     job = await _first_job(ground)
-    theirs = await _cron_turn(ground, size, job)
-    ours = await _goose_turn(ground, size)
+    theirs, took = await _cron_turn(ground, size, job)
+    ours = await _goose_turn(ground, size, took * _TAKEN_IN)
     client = await Client.connect(ground.platform.temporal.address)
     stages = await histories.times(client, names.WORKFLOW_TYPE, "Running")
     return _rows(size, ours, theirs, stages, usage(ground.platform.child("worker").pid).all)
@@ -149,17 +151,20 @@ async def _first_job(ground: Ground) -> dict[str, Any]:
     return found
 
 
-async def _cron_turn(ground: Ground, size: int, job: dict[str, Any]) -> Turn:
-    minute = _minute(THEIRS, size)
+async def _cron_turn(ground: Ground, size: int, job: dict[str, Any]) -> tuple[Turn, float]:
+    """Their turn, and how many seconds it took to apply them."""
+    minute = _minute(size * _APPLIED_SECONDS)
     jobs = [cronjob(f"cron-{number:04}", _cron(minute), job) for number in range(size)]
     for one in jobs:
         one["spec"]["timeZone"] = "Etc/UTC"
+    began = time.monotonic()
     await ground.kubectl("apply", "-f", "-", f"--namespace={THEIRS}", text=manifest(*jobs))
-    return await _turn(ground, THEIRS, minute, size, ("kube-controller-manager",))
+    took = time.monotonic() - began
+    return await _turn(ground, THEIRS, minute, size, ("kube-controller-manager",)), took
 
 
-async def _goose_turn(ground: Ground, size: int) -> Turn:
-    minute = _minute(OURS, size)
+async def _goose_turn(ground: Ground, size: int, ahead: float) -> Turn:
+    minute = _minute(ahead)
     jobs = [goosejob(f"goose-{number:04}", number, _cron(minute), _EXECUTION) for number in range(size)]
     async with ready(ground, OURS) as found:
         await ground.kubectl("apply", "-f", "-", f"--namespace={OURS}", text=manifest(*jobs))
@@ -209,9 +214,9 @@ def _creations(changes: Sequence[Change], what: str) -> list[Change]:
     return [change for change in changes if change.what == what and change.accepted]
 
 
-def _minute(namespace: str, size: int) -> float:
-    """A full minute before which so many objects can be taken in."""
-    return (time.time() + _AHEAD_SECONDS + size * _TAKEN_SECONDS[namespace]) // _MINUTE * _MINUTE + _MINUTE
+def _minute(ahead: float) -> float:
+    """The first full minute that is so many seconds ahead, and a few more."""
+    return (time.time() + _AHEAD_SECONDS + ahead) // _MINUTE * _MINUTE + _MINUTE
 
 
 def _cron(minute: float) -> str:
