@@ -44,6 +44,10 @@ T = TypeVar("T")
 
 _JOB_DRAIN: Final = timedelta(seconds=5)
 """Mode Job: for records that are being written. Attempts end at once, and are found again."""
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_LAST_TASK: Final = timedelta(seconds=1)
+"""How long a worker that stops still listens: what Temporal has sent off by then would be lost with it, and
+be missed only when its heartbeats are."""
 _PURPOSE = "runs the GooseJobs of a pool, and writes into their status how that went."
 
 
@@ -104,6 +108,8 @@ async def run(settings: WorkerSettings) -> None:
 
 
 def _worker(settings: WorkerSettings, client: Client, activities: Activities) -> Worker:
+    # The SDK's own switch, which it reads from there alone.
+    os.environ.setdefault("TEMPORAL_POLL_SHUTDOWN_INTERRUPT_WAIT_MS", str(_LAST_TASK // _MILLISECOND))
     return Worker(
         client,
         task_queue=names.task_queue(settings.pool),
