@@ -10,9 +10,13 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.configuration import Configuration
+from temporalio import activity
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ApplicationError
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from goosejobs.clients.errors import Rejected
 from goosejobs.clients.kube import Kube
@@ -20,6 +24,8 @@ from goosejobs.model import names
 from goosejobs.model.reasons import Outcome, Reason
 from goosejobs.model.run import EndedAttempt, GooseJobRef, RecordRequest, RunInfo, RunOutcome, Trigger
 from goosejobs.record import announced, recorded
+from goosejobs_worker.workflow import RECORD, GooseJobRecord
+from support.goose_runs import closed_port
 from support.kube_proxy import At, KubeProxy, kube_proxy
 from support.objects import Kubectl, apply, ended, get, goosejob, last_run
 from support.rig import Handle, Rig
@@ -202,3 +208,34 @@ async def test_a_record_that_may_be_written_again_soon_enough_is_written(
     await (await start_record(temporal, pool, news(ref_of(kubectl, namespace, "allowed")))).result()
     assert (last_run(get(kubectl, namespace, "allowed")) or {})["reason"] == "RateLimited"
     assert proxy.seen("PATCH", "/status") == 4
+
+
+@activity.defn(name=RECORD)
+async def to_nobody(news: RecordRequest) -> None:
+    """Write to an API server that is away."""
+    nowhere = Configuration(host=f"http://127.0.0.1:{closed_port()}")
+    async with Kube(ApiClient(configuration=nowhere), 1) as kube:
+        await kube.write_runs(news.run.goosejob, partial(recorded, news=news, now=datetime.now(UTC)))
+
+
+async def test_a_record_that_waits_for_long_starts_anew_before_its_history_is_too_long(
+    eventually: Eventually, temporal: Client, pool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("goosejobs_worker.workflow.RECORD_ROUND", timedelta(seconds=1))
+    async with Worker(
+        temporal,
+        task_queue=names.task_queue(pool),
+        workflows=[GooseJobRecord],
+        activities=[to_nobody],
+        workflow_runner=UnsandboxedWorkflowRunner(),  # in its sandbox it has a module of its own
+    ):
+        first = await start_record(temporal, pool, news(GooseJobRef(namespace="a", name="b", uid="c")))
+        latest = temporal.get_workflow_handle(first.id)
+
+        async def is_another() -> bool:
+            return (await latest.describe()).run_id != first.first_execution_run_id
+
+        await eventually(is_another)
+        one = temporal.get_workflow_handle(first.id, run_id=first.first_execution_run_id)
+        assert (await one.describe()).status is WorkflowExecutionStatus.CONTINUED_AS_NEW
+        await latest.terminate()
