@@ -81,6 +81,31 @@ async def test_what_is_skipped_is_told_although_each_run_that_ends_moves_the_nex
     await eventually(lambda: "RunsSkipped" in told(kubectl, namespace, "often"))
 
 
+@pytest.mark.parametrize(("policy", "most"), [("Allow", 3), ("Replace", 1)])
+async def test_a_due_time_starts_a_run_beside_the_active_one_or_in_its_place(
+    kubectl: Kubectl,
+    eventually: Eventually,
+    namespace: str,
+    start_worker: Start,
+    pool: str,
+    policy: str,
+    most: int,
+) -> None:
+    start_worker(pool=pool, **QUICK_KILL)
+    apply(kubectl, namespace, yearly("due", policy, pool, schedule="@every 5s"))
+    seen: list[list[str]] = []
+
+    def started(number: int) -> bool:
+        """So many runs have started that are not those before."""
+        seen.append(active(kubectl, namespace, "due"))
+        return len({id_ for ids in seen for id_ in ids}) >= number
+
+    await eventually(lambda: started(3))
+    assert max(map(len, seen)) >= most if policy == "Allow" else max(map(len, seen)) == most
+    assert count(kubectl, namespace, "due", "skipped") == 0
+    assert (count(kubectl, namespace, "due", "killed") >= 2) == (policy == "Replace")
+
+
 async def test_a_due_time_is_queued_behind_a_run_that_was_asked_for_and_the_length_is_in_the_status(
     kubectl: Kubectl,
     eventually: Eventually,
