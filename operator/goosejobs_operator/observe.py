@@ -245,22 +245,28 @@ class Observer:
         return replace(seen, request=request, wanted=wanted, over=over, target=target)
 
     async def _once(self, seen: Observation, spec: GooseJobSpec) -> Observation:
-        if seen.completed:
-            return seen
         ref = seen.ref
         workflow_id = names.once_workflow_id(ref.namespace, ref.name, ref.uid)
+        if seen.completed:
+            return await self._asked(seen, workflow_id)
         state = await self._run_state(workflow_id) if seen.was_served else None
         if state is None:
             desired.ensure_served(spec.execution, ref.namespace, seen.offers)
             recipe = await self._recipe(seen, spec)
             return replace(seen, request=desired.request(ref, seen.generation, spec, recipe))
-        seen = replace(seen, once=state)
+        seen = await self._asked(replace(seen, once=state), workflow_id)
         run = ActiveRun(
             id=names.ONCE_RUN_ID, workflow_id=workflow_id, trigger=Trigger.ONCE, start_time=state.start_time
         )
         if state.open or seen.gone or await self._will_be_told(run):
             return seen
         return replace(seen, gone=(GoneRun(run=run, state=state, announced=False),))
+
+    async def _asked(self, seen: Observation, workflow_id: str) -> Observation:
+        """With what the one run was asked to do, where whoever started it could not tell the status."""
+        if read_status(seen.obj).recipe_digest is not None or not seen.was_served:
+            return seen
+        return replace(seen, request=await self._temporal.request_of(workflow_id))
 
     async def _recipe(self, seen: Observation, spec: GooseJobSpec) -> RecipeSnapshot:
         applied = seen.schedule.request if seen.schedule else None

@@ -6,12 +6,13 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from temporalio.api.common.v1 import Memo, Payload, SearchAttributes
+from temporalio.api.common.v1 import Memo, Payload, Payloads, SearchAttributes, WorkflowExecution
 from temporalio.api.schedule.v1 import Schedule, SchedulePatch, TriggerImmediatelyRequest
 from temporalio.api.workflowservice.v1 import (
     CreateScheduleRequest,
     DeleteScheduleRequest,
     DescribeScheduleRequest,
+    GetWorkflowExecutionHistoryRequest,
     PatchScheduleRequest,
     UpdateScheduleRequest,
 )
@@ -105,7 +106,10 @@ class Temporal(Caller):
 
     async def _argument(self, described: Schedule) -> tuple[RunRequest | None, str]:
         """The argument, and why it cannot be read if only a key is missing."""
-        payloads = described.action.start_workflow.input.payloads
+        return await self._decoded(described.action.start_workflow.input)
+
+    async def _decoded(self, argument: Payloads) -> tuple[RunRequest | None, str]:
+        payloads = argument.payloads
         try:
             (request,) = await self._client.data_converter.decode(payloads, [RunRequest])
         except MissingKey as error:
@@ -277,6 +281,23 @@ class Temporal(Caller):
             close_time=found.close_time,
             cancelled=found.status is WorkflowExecutionStatus.CANCELED,
         )
+
+    async def request_of(self, workflow_id: str) -> RunRequest | None:
+        """What a run was asked to do; None when Temporal does not know it any more, or nobody can read it."""
+        asked = GetWorkflowExecutionHistoryRequest(
+            namespace=self._client.namespace,
+            execution=WorkflowExecution(workflow_id=workflow_id),
+            maximum_page_size=1,  # it is in the first event
+        )
+        try:
+            with self._call("read the start of", workflow_id):
+                found = await self._client.workflow_service.get_workflow_execution_history(
+                    asked, timeout=TIMEOUT
+                )
+        except NotFound:
+            return None
+        started = found.history.events[0].workflow_execution_started_event_attributes
+        return (await self._decoded(started.input))[0]
 
     async def outcome(self, workflow_id: str) -> RunOutcome | None:
         """How a run that has ended told its end; None when it did not, or nobody can read it here."""

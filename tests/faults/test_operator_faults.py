@@ -1,9 +1,12 @@
 """The operator, Temporal and the API server killed and frozen: everything comes right by itself."""
 
+import os
 import random
+import signal
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from temporalio.client import Client
 from support import schedules
 from support.events import events
 from support.killing import NIGHTLY, NOBODY, QUICK, goosejobs, killed_and_started, ready
+from support.kube_proxy import At, Cut, kube_proxy
 from support.objects import apply, condition, get, goosejob, is_true
 from support.rig import Handle, Rig
 from support.schedules import schedule, schedule_id
@@ -110,6 +114,31 @@ async def test_an_operator_killed_while_runs_are_asked_for_starts_each_once(
             expected,
             1 if obj["spec"]["concurrencyPolicy"] == "Forbid" else 0,
         )
+
+
+@pytest.mark.invariant("I11")
+async def test_a_run_once_that_was_started_by_an_operator_that_died_of_it_is_told_in_full(
+    rig: Rig, eventually: Eventually, namespace: str, tmp_path: Path
+) -> None:
+    apply(rig.kubectl, namespace, goosejob("calm", **NOBODY))
+    with rig.start_operator(**QUICK):
+        calm = await ready(rig, eventually, namespace, "calm")
+    with (
+        kube_proxy(rig.platform.control_plane, tmp_path) as proxy,
+        rig.start_operator(wait=False, KUBECONFIG=str(proxy.kubeconfig), **QUICK) as operator,
+    ):
+
+        def dies() -> None:
+            os.kill(operator.pid, signal.SIGKILL)
+            raise Cut
+
+        proxy.plan(At.REQUEST, "PATCH", "/goosejobs/once/status", dies)
+        apply(rig.kubectl, namespace, goosejob("once", **NOBODY))
+        await eventually(lambda: not operator.alive)
+    assert "recipeDigest" not in get(rig.kubectl, namespace, "once")["status"]
+    with rig.start_operator(**QUICK):
+        obj = await ready(rig, eventually, namespace, "once")
+    assert obj["status"]["recipeDigest"] == calm["status"]["recipeDigest"]
 
 
 async def test_runs_missed_while_temporal_was_away_are_told_once(
