@@ -34,8 +34,8 @@ def test_it_runs_on_schedule_and_goes(life: Life) -> None:
     life.apply(schedule="@every 2s")
     life.counts(succeeded=3)
     life.delete()
-    assert life.phases[:5] == ["Pending", "Active", "Running", "Active", "Running"]
-    assert life.phases[-1] == "Terminating"
+    assert set(life.phases) == {"Pending", "Active", "Running", "Terminating"}
+    assert (life.phases[0], life.phases[-1]) == ("Pending", "Terminating")
 
 
 def test_the_first_state_of_all_is_not_current(life: Life) -> None:
@@ -116,7 +116,7 @@ def test_a_recipe_that_is_taken_away_is_a_reason_to_leave_current(
 
 
 def test_runs_are_asked_for_and_one_is_skipped(life: Life) -> None:
-    life.apply("stub: slow 3", **YEARLY)
+    life.apply("stub: slow 8", **YEARLY)
     life.current()
     life.ask(RUN, "one")
     life.wait(lambda o: status_of(o)["phase"] == "Running")
@@ -142,8 +142,10 @@ def test_runs_fail_until_it_is_paused_and_it_is_resumed(life: Life) -> None:
 
 def test_it_completes_by_max_runs_and_more_are_allowed(life: Life) -> None:
     life.apply(schedule="@every 2s", maxRuns=2)
-    done = life.wait(lambda o: status_of(o)["phase"] == "Completed")
-    assert (is_completed(done), status_of(done)["counts"]["succeeded"]) == (True, 2)
+    done = life.wait(
+        lambda o: status_of(o)["phase"] == "Completed" and status_of(o)["counts"]["succeeded"] == 2
+    )
+    assert is_completed(done)
     life.patch(maxRuns=3)
     life.wait(lambda o: status_of(o)["phase"] == "Completed" and status_of(o)["counts"]["succeeded"] == 3)
 
