@@ -16,11 +16,9 @@ as for a CronJob: what they skip in spring is not due that day, what they show t
 an hour apart. `@every` does not look at clocks. To be due exactly once a day, name an hour that no change
 touches, such as 04:00; or use UTC.
 
-Temporal's matcher alone would not keep to this (goosejobs.cron.changes). Three oddities are left. Where an
-expression names more than 200 times around a change, it may miss the rest. Beside an `@every`, in zones whose
-winter time is not behind UTC, a time in the hour before the one shown twice may be due once more an hour
-later. Where midnight is skipped (America/Santiago), an expression that names both days of the month and of
-the week may be due on that day although it names only the weekday before.
+Temporal's matcher alone would not keep to this (goosejobs.cron.changes). Two oddities are left. Where an
+expression names more than 200 times around a change, it may miss the rest. Beside an `@every`, a time near a
+change may be due once more an hour later.
 """
 
 from goosejobs.cron.errors import CronError, InvalidTimeZone, NeverFires

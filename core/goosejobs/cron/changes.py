@@ -4,7 +4,7 @@ A time is due whenever the zone's clocks show it: that is a CronJob's rule, too.
 readings of the clock, and around a change it passes by times that are shown, and makes up others (see
 goosejobs.cron.matcher). What it would pass by goes to Temporal moment by moment, each as an interval as long
 as the moment is after 1970: so the first time that it ends is that moment, and the next one is half a century
-later. What it would make up is skipped, by the reading of the clock that nothing names.
+later. What it would make up is skipped, by what clock and calendar show then.
 """
 
 import zoneinfo
@@ -16,7 +16,6 @@ from typing import Final
 
 from goosejobs.cron import zones
 from goosejobs.cron.matcher import next_moment
-from goosejobs.cron.syntax import FIELDS
 from goosejobs.cron.timetable import SKIP_COMMENT, Calendar, Interval, Timetable
 
 MOST: Final = 200
@@ -90,12 +89,17 @@ def _astray(
 
 
 def _readings(timetable: Timetable, zone: zoneinfo.ZoneInfo, moments: Iterable[int]) -> Iterator[Calendar]:
-    """What the clocks show at moments that the matcher makes up, where no expression ever names that."""
-    _, _, day, month, weekday = (field.every for field in FIELDS)
+    """What clock and calendar show at moments that the matcher makes up: whenever they do, nothing is named.
+
+    Beside an `@every`, that may be due at such a moment, nothing can be taken out.
+    """
+    minutes: dict[tuple[int, int, int, int], set[int]] = {}
     for moment in moments if not timetable.intervals else ():
         local = datetime.fromtimestamp(moment, zone)
-        if not any(local.minute in each.minutes and local.hour in each.hours for each in timetable.calendars):
-            yield Calendar((local.minute,), (local.hour,), day, month, weekday, SKIP_COMMENT)
+        hour = (local.hour, local.day, local.month, local.isoweekday() % 7)
+        minutes.setdefault(hour, set()).add(local.minute)
+    for (at, day, month, weekday), found in minutes.items():
+        yield Calendar(tuple(sorted(found)), (at,), (day,), (month,), (weekday,), SKIP_COMMENT)
 
 
 def shown(calendar: Calendar, zone: zoneinfo.ZoneInfo, start: int, end: int) -> Iterator[int]:

@@ -82,10 +82,15 @@ def next_moment(timetable: Timetable, zone: zoneinfo.ZoneInfo, after: int) -> in
 
 
 def _covers(skip: Calendar, zone: zoneinfo.ZoneInfo, moment: int) -> bool:
-    """Whether a calendar to skip takes this moment out; it names all days of all months."""
+    """Whether a calendar to skip takes this moment out."""
     local = datetime.fromtimestamp(moment, zone)
-    weekday = local.isoweekday() % 7
-    return local.minute in skip.minutes and local.hour in skip.hours and weekday in skip.weekdays
+    return (
+        local.minute in skip.minutes
+        and local.hour in skip.hours
+        and local.day in skip.days
+        and local.month in skip.months
+        and local.isoweekday() % 7 in skip.weekdays
+    )
 
 
 def _next_of_interval(interval: Interval, after: int) -> int:
