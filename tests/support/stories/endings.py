@@ -112,6 +112,10 @@ def end_of(job: Job, obj: Object | None) -> dict[str, Any]:
         "active": status.get("active") or [],
         "last": _last(status),
     }
+    if not any("schedule" in edit.set for edit in job.edits):
+        # A run that waits for the one before it starts with the schedule of then: at a time at which that
+        # is not due, it is told as one that was asked for.
+        end["trigger"] = (status.get("lastRun") or {}).get("trigger")
     if job.fixed:
         end["counts"] = dict(counts_of(obj))
         end["recent"] = sorted((run["outcome"], run["reason"]) for run in status.get("recentRuns") or [])
@@ -129,9 +133,9 @@ def differences(calm: dict[str, dict[str, Any]], wild: dict[str, dict[str, Any]]
     ]
 
 
-def _last(status: dict[str, Any]) -> tuple[str, str, str] | None:
+def _last(status: dict[str, Any]) -> tuple[str, str] | None:
     run = status.get("lastRun")
-    return (run["trigger"], run["outcome"], run["reason"]) if run else None
+    return (run["outcome"], run["reason"]) if run else None
 
 
 def _word(said: dict[str, Any]) -> str:
