@@ -179,6 +179,42 @@ async def fenced(stage: Stage) -> None:
         await stage.keep("fenced", handle)
 
 
+async def outwaited(stage: Stage) -> None:
+    """A run that waits for an earlier one, which Temporal did not hold it back for: it began under Allow."""
+
+    def with_policy(policy: str) -> Object:
+        return goosejob("outwaited", "stub: hang", schedule="0 0 1 1 *", concurrencyPolicy=policy)
+
+    async def start(number: int) -> str:
+        await schedule.trigger()
+        active = await stage.until(
+            lambda: (a := stage.get("outwaited")["status"]["active"])[number - 1] and a
+        )
+        return str(active[number - 1]["workflowId"])
+
+    stage.apply(with_policy("Allow"))
+    await stage.until(lambda: stage.get("outwaited")["status"]["scheduleId"])
+    schedule = stage.temporal.get_schedule_handle(stage.get("outwaited")["status"]["scheduleId"])
+    first = stage.temporal.get_workflow_handle(await start(1))
+    stage.apply(with_policy("Forbid"))
+    await stage.until(lambda: stage.get("outwaited")["status"]["observedGeneration"] == 2)
+    second = stage.temporal.get_workflow_handle(await start(2))
+
+    async def waits() -> bool:
+        events = (await second.fetch_history()).events
+        return sum(event.HasField("timer_fired_event_attributes") for event in events) >= 2
+
+    async def works() -> bool:
+        events = (await second.fetch_history()).events
+        return any(event.HasField("activity_task_scheduled_event_attributes") for event in events)
+
+    await stage.until(waits)
+    await first.cancel()
+    await stage.until(works)
+    await second.cancel()
+    await stage.keep("outwaited", second)
+
+
 async def api_away(stage: Stage) -> None:
     """The API server is away: the run cannot be announced, and a workflow of its own records it later."""
     stage.apply(goosejob("api-away", "stub: answer unheard", suspend=True))
@@ -233,6 +269,7 @@ SCENES = (
     cancelled_lost,
     worker_lost,
     fenced,
+    outwaited,
     recipes,
     api_away,
     jobs,

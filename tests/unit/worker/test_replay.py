@@ -31,6 +31,7 @@ KINDS = {
     "failed",
     "fenced",
     "job-cancelled",
+    "outwaited",
     "recipe-read",
     "recipe-refused",
     "retried",
