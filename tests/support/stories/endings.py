@@ -1,6 +1,7 @@
 """What must hold of a story: when its edits are due, how it ends, what never happens. Pure."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from support.objects import Object, condition, is_true
@@ -123,7 +124,7 @@ def end_of(job: Job, obj: Object | None) -> dict[str, Any]:
     return end
 
 
-def differences(calm: dict[str, dict[str, Any]], wild: dict[str, dict[str, Any]]) -> list[str]:
+def differences(calm: Mapping[str, Mapping[str, Any]], wild: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """What is not the same at the end, by GooseJob and part; empty when all is."""
     return [
         f"{name}: {part} is {wild[name].get(part)}, undisturbed {calm[name].get(part)}"
