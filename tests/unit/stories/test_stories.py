@@ -113,7 +113,10 @@ def test_an_attempt_that_began_twice_is_seen() -> None:
 
 
 def test_what_differs_at_the_end_is_named() -> None:
-    calm = {"a": {"phase": "Completed", "next": False}, "b": {"phase": "Paused"}}
-    wild = {"a": {"phase": "Running", "next": False}, "b": {"phase": "Paused"}}
+    calm: dict[str, dict[str, object]] = {
+        "a": {"phase": "Completed", "next": False},
+        "b": {"phase": "Paused"},
+    }
+    wild: dict[str, dict[str, object]] = {"a": {"phase": "Running", "next": False}, "b": {"phase": "Paused"}}
     assert endings.differences(calm, calm) == []
     assert endings.differences(calm, wild) == ["a: phase is Running, undisturbed Completed"]
