@@ -135,7 +135,8 @@ def _times(old: Object, new: Object) -> Iterator[str]:
         if field in was and now.get(field, was[field]) != was[field]:
             yield f"status.{field} changed"
     then, due = was.get("nextScheduleTime"), now.get("nextScheduleTime")
-    same = old["metadata"]["generation"] == new["metadata"]["generation"]
+    # What was said before the new spec was looked at, was said of the old one.
+    same = old["metadata"]["generation"] == new["metadata"]["generation"] == was.get("observedGeneration")
     if same and then and due and datetime.fromisoformat(due) < datetime.fromisoformat(then):
         yield f"status.nextScheduleTime fell from {then} to {due} for the same spec"
 

@@ -199,6 +199,18 @@ def test_a_run_that_is_over_and_not_counted_is_seen() -> None:
     assert found(starts, served(), gap=True) == []  # it may have been counted in a state that nobody saw
 
 
+def test_what_comes_next_may_come_earlier_by_a_spec_that_nobody_had_looked_at() -> None:
+    sooner = edited(lambda s: s.update(nextScheduleTime="2026-11-21T12:30:00Z"))
+    assert found(served(), sooner) != []
+    waiting = served()
+    for obj in (waiting, sooner):
+        obj["metadata"]["generation"] = 3
+    sooner["status"]["observedGeneration"] = 3
+    for each in sooner["status"]["conditions"]:
+        each["observedGeneration"] = 3
+    assert found(served(), waiting, sooner) == []
+
+
 def test_it_leaves_current_only_for_a_reason_that_is_written_down_and_expected() -> None:
     away = edited(lambda s: become(s, "Reconciling", "TemporalUnavailable"))
     back = edited(lambda s: said(s, "Ready").update(lastTransitionTime=LATER))
