@@ -1,5 +1,6 @@
 """Temporal's development server: one process, its data in one SQLite file, on loopback."""
 
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -12,6 +13,9 @@ from goosejobs_local.parts import PROBE_HOST, Part
 PORTS = ("temporal", "temporal-http", "temporal-ui", "temporal-metrics")
 NAMESPACE = "default"
 _LOOPBACK = "127.0.0.1"
+_SCHEDULES_WORKER = json.dumps({"MaxConcurrentWorkflowTaskPollers": 10})
+"""Of Temporal's own worker that runs schedules. By default it has two pollers, and when many schedules are due
+at one time, both can wait a minute at the queue that is empty."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,7 @@ class Temporal:
             "--namespace", NAMESPACE,
             "--search-attribute", f"{names.UID_ATTRIBUTE}=Keyword",
             "--log-level", "warn",
+            "--dynamic-config-value", f"worker.perNamespaceWorkerOptions={_SCHEDULES_WORKER}",
             "--dynamic-config-value", f"worker.schedulerNamespaceStartWorkflowRPS={self.starts}",
             # Any page in a browser on this machine could start runs: it takes such requests for simple ones.
             "--dynamic-config-value", f'frontend.httpAllowedHosts=["{PROBE_HOST}"]',
