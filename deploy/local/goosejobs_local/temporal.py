@@ -14,8 +14,8 @@ PORTS = ("temporal", "temporal-http", "temporal-ui", "temporal-metrics")
 NAMESPACE = "default"
 _LOOPBACK = "127.0.0.1"
 _SCHEDULES_WORKER = json.dumps({"MaxConcurrentWorkflowTaskPollers": 10})
-"""Of Temporal's own worker that runs schedules. By default it has two pollers, and when many schedules are due
-at one time, both can wait a minute at the queue that is empty."""
+"""Of Temporal's own worker that runs schedules. By default it has two pollers, and when many schedules are
+due at one time, both can wait a minute at the queue that is empty."""
 
 
 @dataclass(frozen=True)
