@@ -6,10 +6,12 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from temporalio.client import Client
 
 from support.events import told
 from support.objects import Kubectl, Object, apply, get, goosejob, is_true
 from support.rig import Handle
+from support.schedules import connect, schedule_id
 
 Eventually = Callable[..., Awaitable[Any]]
 Start = Callable[..., Handle]
@@ -21,6 +23,11 @@ EVERY = timedelta(seconds=4)
 DEADLINE = 10
 AWAY = timedelta(seconds=6 * 4)
 """Longer than the deadline, so that it is seen that it does not matter here."""
+
+
+@pytest.fixture
+async def client(temporal_address: str) -> Client:
+    return await connect(temporal_address)
 
 
 def runs(obj: Object) -> list[tuple[datetime, str]]:
@@ -35,7 +42,7 @@ def steps(moments: list[datetime]) -> bool:
 
 
 async def without_workers(
-    kubectl: Kubectl, eventually: Eventually, namespace: str, pool: str, policy: str
+    client: Client, kubectl: Kubectl, eventually: Eventually, namespace: str, pool: str, policy: str
 ) -> datetime:
     """Let due times pass with no worker, then let no more come; returns a time at which all had passed."""
     spec: Object = {"schedule": "@every 4s", "startingDeadlineSeconds": DEADLINE}
@@ -45,6 +52,13 @@ async def without_workers(
     await eventually(lambda: is_true(get(kubectl, namespace, "waits"), "Ready"))
     begun = datetime.now(UTC)
     await eventually(lambda: datetime.now(UTC) - begun > AWAY)
+    handle = client.get_schedule_handle(schedule_id(get(kubectl, namespace, "waits")))
+
+    async def has_come_to_all() -> bool:
+        """What Temporal has not come to yet is lost with an edit."""
+        return (await handle.describe()).info.next_action_times[0] > datetime.now(UTC)
+
+    await eventually(has_come_to_all)
     # Not suspended: what waits in a queue would go, too.
     apply(kubectl, namespace, goosejob("waits", **(spec | {"schedule": NEVER})))
     obj = await eventually(lambda: (o := get(kubectl, namespace, "waits")) and is_true(o, "Ready") and o)
@@ -67,9 +81,9 @@ async def worked_off(
 
 
 async def test_forbid_starts_the_first_due_run_once_workers_are_back_however_late_and_skips_the_others(
-    kubectl: Kubectl, eventually: Eventually, namespace: str, pool: str, start_worker: Start
+    client: Client, kubectl: Kubectl, eventually: Eventually, namespace: str, pool: str, start_worker: Start
 ) -> None:
-    begun = await without_workers(kubectl, eventually, namespace, pool, "Forbid")
+    begun = await without_workers(client, kubectl, eventually, namespace, pool, "Forbid")
     start_worker(pool=pool)
     ((moment, outcome),) = await worked_off(kubectl, eventually, namespace, 1)
     assert outcome == "Succeeded"
@@ -84,9 +98,15 @@ async def test_forbid_starts_the_first_due_run_once_workers_are_back_however_lat
 
 @pytest.mark.parametrize("policy", ["Allow", "Queue"])
 async def test_allow_and_queue_lose_no_run_that_was_due_while_all_workers_were_away(
-    kubectl: Kubectl, eventually: Eventually, namespace: str, pool: str, start_worker: Start, policy: str
+    client: Client,
+    kubectl: Kubectl,
+    eventually: Eventually,
+    namespace: str,
+    pool: str,
+    start_worker: Start,
+    policy: str,
 ) -> None:
-    begun = await without_workers(kubectl, eventually, namespace, pool, policy)
+    begun = await without_workers(client, kubectl, eventually, namespace, pool, policy)
     start_worker(pool=pool)
     least = AWAY // EVERY - 1
     found = await worked_off(kubectl, eventually, namespace, least)
@@ -100,9 +120,9 @@ async def test_allow_and_queue_lose_no_run_that_was_due_while_all_workers_were_a
 
 
 async def test_replace_runs_the_newest_of_those_that_were_due_while_all_workers_were_away(
-    kubectl: Kubectl, eventually: Eventually, namespace: str, pool: str, start_worker: Start
+    client: Client, kubectl: Kubectl, eventually: Eventually, namespace: str, pool: str, start_worker: Start
 ) -> None:
-    begun = await without_workers(kubectl, eventually, namespace, pool, "Replace")
+    begun = await without_workers(client, kubectl, eventually, namespace, pool, "Replace")
     start_worker(pool=pool)
     found = await worked_off(kubectl, eventually, namespace, 2)
     outcomes = [outcome for _, outcome in found]

@@ -27,7 +27,7 @@ from goosejobs.record import announced, recorded
 from goosejobs_worker.workflow import RECORD, GooseJobRecord
 from support.goose_runs import closed_port
 from support.kube_proxy import At, KubeProxy, kube_proxy
-from support.objects import Kubectl, apply, ended, get, goosejob, last_run
+from support.objects import Kubectl, Object, apply, ended, get, goosejob, last_run
 from support.rig import Handle, Rig
 from support.run_history import handle
 
@@ -129,14 +129,20 @@ async def test_a_status_with_everything_at_its_bounds_is_taken(
         )
         for number in range(1, 21)
     ]
-    for number in range(32):
-        busy = {"id": f"active-{number}", "workflow_id": "w" * 512}
-        run = news(ref, number=number).run.model_copy(update=busy)
-        enter = partial(announced, run=run, attempt=21, worker="w" * 300, now=now, ended=attempts)
-        assert await kube.write_runs(ref, enter)
-    for number in range(30):
-        told = news(ref, number=number, message=wide, result=wide, session="s" * 253, attempts=attempts)
-        assert await kube.write_runs(ref, partial(recorded, news=told, now=now))
+
+    def fill(obj: Object) -> Object:
+        """All at once: an operator that looks in between takes out what no workflow stands behind."""
+        full = obj
+        for number in range(32):
+            busy = {"id": f"active-{number}", "workflow_id": "w" * 512}
+            run = news(ref, number=number).run.model_copy(update=busy)
+            full = full | {"status": announced(full, run, 21, "w" * 300, now, ended=attempts)}
+        for number in range(30):
+            told = news(ref, number=number, message=wide, result=wide, session="s" * 253, attempts=attempts)
+            full = full | {"status": recorded(full, told, now)}
+        return dict(full["status"])
+
+    assert await kube.write_runs(ref, fill)
     obj = get(kubectl, namespace, "wide")
     status = obj["status"]
     assert (len(status["active"]), len(status["recentRuns"])) == (32, 25)
