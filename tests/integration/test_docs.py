@@ -25,7 +25,7 @@ COMMANDS = [
         re.MULTILINE,
     )
 ]
-"""What they show for a GooseJob called X, and for nothing that has to be looked up before; test_waiting waits."""
+"""What they show for a GooseJob called X, and for nothing that has to be looked up before."""
 
 PAGES = ("README.md", "docs/admin.md", "docs/authors.md")
 
