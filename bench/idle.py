@@ -177,7 +177,7 @@ def _taking_in(seen: Measured) -> list[Row]:
         Row("idle", "of it: after kubectl has ended", seen.ready - seen.applied, "s", None, bare, seen.bare),
         Row("idle", "the operator's writes per GooseJob", writes / seen.objects, "", None,
             by_resource(seen.taken_in)),
-        Row("idle", "all deleted, and their schedules", seen.gone, "s"),
+        Row("idle", f"all deleted with their schedules ({_PATIENCE_SECONDS:.0f}: given up)", seen.gone, "s"),
         Row("idle", "schedules of GooseJobs left then", seen.left, "", 0),
     ]  # fmt: skip
 
@@ -253,13 +253,13 @@ def _last_resync(ground: Ground) -> float:
 
 
 async def _delete(ground: Ground) -> tuple[float, int]:
-    """Delete all GooseJobs; seconds until they are gone, and how many of their schedules are not."""
+    """Delete all GooseJobs; seconds until they are gone, or given up, and how many schedules are left."""
     began = time.monotonic()
     deadline = began + _PATIENCE_SECONDS
     await ground.kubectl("delete", "goosejobs", "--all", "--wait=false")
     while await ground.kubectl("get", "goosejobs", "-o", "name"):
         if time.monotonic() > deadline:
-            raise NotMeasured(f"not all GooseJobs were gone in {_PATIENCE_SECONDS:.0f} s")
+            break
         await asyncio.sleep(1)
     took = time.monotonic() - began
     await asyncio.sleep(_INDEXED_SECONDS)
