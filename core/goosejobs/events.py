@@ -189,7 +189,8 @@ def _refused(before: GooseJobStatus, after: GooseJobStatus) -> Iterator[Event]:
 
 
 def _true(status: GooseJobStatus, condition_type: str) -> Condition | None:
-    return next((c for c in status.conditions if c.type == condition_type and c.status == "True"), None)
+    found = status.condition(condition_type)
+    return found if found and found.status == "True" else None
 
 
 def _with(what: str, why: str) -> str:

@@ -69,7 +69,8 @@ def read_spec(obj: GooseJobObject) -> GooseJobSpec | None:
 
 def is_true(status: GooseJobStatus, condition_type: str) -> bool:
     """Whether the status has this condition, and it is True."""
-    return any(c.type == condition_type and c.status == "True" for c in status.conditions)
+    found = status.condition(condition_type)
+    return found is not None and found.status == "True"
 
 
 def phase(obj: GooseJobObject, status: GooseJobStatus) -> Phase:
@@ -126,6 +127,5 @@ def is_spent(spec: GooseJobSpec, status: GooseJobStatus) -> bool:
 
 
 def _is_completed(status: GooseJobStatus) -> bool:
-    return any(
-        c.type == "Ready" and c.status == "True" and c.reason == "Completed" for c in status.conditions
-    )
+    ready = status.condition("Ready")
+    return ready is not None and (ready.status, ready.reason) == ("True", "Completed")

@@ -115,8 +115,7 @@ def recorded(obj: GooseJobObject, news: RecordRequest, now: datetime) -> dict[st
     told = entry.attempts if entry else None
     status.active = [run for run in status.active if run.id != news.run.id]
     record = _record(news)
-    known = [*status.recent_runs, *([status.last_run] if status.last_run else [])]
-    before = next((run for run in known if run.id == record.id), None)
+    before = next((run for run in status.records if run.id == record.id), None)
     newest = (
         status.last_run is None or status.last_run.id == record.id or _due(record) > _due(status.last_run)
     )
@@ -143,9 +142,8 @@ def is_recorded(obj: GooseJobObject, run_id: str, since: datetime) -> bool:
         run_id: The run's id.
         since: When it started. One whose workflow was reset has started anew, and is to be recorded again.
     """
-    status = read_status(obj)
-    records = [*status.recent_runs, *([status.last_run] if status.last_run else [])]
-    return any(each.id == run_id and each.finish_time >= since.replace(microsecond=0) for each in records)
+    start = since.replace(microsecond=0)
+    return any(each.id == run_id and each.finish_time >= start for each in read_status(obj).records)
 
 
 def dropped(obj: GooseJobObject, run_id: str, now: datetime) -> dict[str, Any] | None:
@@ -280,7 +278,7 @@ def _last_run_condition(status: GooseJobStatus, record: RunRecord, generation: i
     Of a run that the operator closes this is not known: then of no later one than the run before it.
     """
     value = _CONDITION.get(record.outcome, "Unknown")
-    old = next((c for c in status.conditions if c.type == _OWNED_CONDITION), None)
+    old = status.condition(_OWNED_CONDITION)
     unchanged = old is not None and old.status == value
     return Condition.model_validate(
         {

@@ -38,9 +38,9 @@ def pauses(obj: Object, *, is_paused: bool) -> bool:
 
 def was_paused(obj: Object) -> bool:
     """Whether the status says that it is paused because of failures."""
-    conditions = read_status(obj).conditions
-    suspended = next((c for c in conditions if c.type == "Suspended" and c.status == "True"), None)
-    return suspended is not None and suspended.reason == ReadyReason.PAUSED_AFTER_FAILURES
+    suspended = read_status(obj).condition("Suspended")
+    reason = suspended.reason if suspended and suspended.status == "True" else ""
+    return reason == ReadyReason.PAUSED_AFTER_FAILURES
 
 
 def unpaused_outside(obj: Object, described: Described | None) -> bool:

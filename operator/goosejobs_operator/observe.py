@@ -153,8 +153,7 @@ def _is_own(ref: GooseJobRef, run: ActiveRun) -> bool:
 
 def has_run(status: GooseJobStatus) -> bool:
     """Whether the one run of a `runOnce` GooseJob is on record: then it never starts again."""
-    recorded = (*status.recent_runs, *((status.last_run,) if status.last_run else ()))
-    return status.completion_time is not None or any(run.trigger is Trigger.ONCE for run in recorded)
+    return status.completion_time is not None or any(run.trigger is Trigger.ONCE for run in status.records)
 
 
 def _paused(seen: Observation) -> Schedule | None:
@@ -174,7 +173,7 @@ def _failing(seen: Observation) -> bool:
 
 def _held(seen: Observation) -> str:
     """Somebody's pause outlives its schedule: it is lifted by people only."""
-    suspended = next((c for c in read_status(seen.obj).conditions if c.type == "Suspended"), None)
+    suspended = read_status(seen.obj).condition("Suspended")
     held = seen.schedule is None and suspended is not None and suspended.reason == PAUSED_IN_TEMPORAL
     return NOTE_HELD if held else ""
 

@@ -300,8 +300,7 @@ def _outcome(seen: Observation, run: HandledRun) -> HandledRun:
 def _is_known(seen: Observation, run: HandledRun) -> bool:
     """Whether the status knows the run, though Temporal may know it no more."""
     status = read_status(seen.obj)
-    known = {run.id for run in status.active} | {run.id for run in status.recent_runs}
-    known |= {status.last_run.id} if status.last_run else set()
+    known = {run.id for run in status.active} | {run.id for run in status.records}
     moment = run_time(seen, run)
     return moment is not None and names.run_id(moment) in known
 

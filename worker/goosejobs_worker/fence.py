@@ -40,8 +40,7 @@ def wait_before_start(
 
     if any(may_live(other) for other in status.active):
         return FENCE  # it never recorded its end, and nobody knows since when it is gone
-    records = [*status.recent_runs, *([status.last_run] if status.last_run else [])]
-    gone = [run.finish_time for run in records if run.reason in _CUT_OFF and may_live(run)]
+    gone = [run.finish_time for run in status.records if run.reason in _CUT_OFF and may_live(run)]
     return max([timedelta(0), *(finish + FENCE - now for finish in gone)])
 
 

@@ -196,3 +196,12 @@ class GooseJobStatus(StatusPart):
     recent_runs: list[RunRecord] = Field(default_factory=list, max_length=MAX_RECENT)
     counts: Counts = Field(default_factory=Counts)
     handled_requests: HandledRequests | None = None
+
+    @property
+    def records(self) -> list[RunRecord]:
+        """All runs on record; the newest may be there twice, for no history limit lets go of it."""
+        return [*self.recent_runs, *([self.last_run] if self.last_run else [])]
+
+    def condition(self, type_: str) -> Condition | None:
+        """The condition of a type; None when it does not stand there."""
+        return next((each for each in self.conditions if each.type == type_), None)
