@@ -47,8 +47,9 @@ def until_due(obj: Object, now: datetime, *, busy: bool) -> float | None:
 
 
 def _until_over(obj: Object, now: datetime) -> float | None:
-    spec, status = read_spec(obj), read_status(obj)
-    ready = next((each for each in status.conditions if each.type == "Ready"), None)
+    if not (obj.get("spec") or {}).get("endTime"):
+        return None  # asked at each event of each object: most need not be read for it
+    spec, ready = read_spec(obj), read_status(obj).condition("Ready")
     served = ready is not None and ready.status == "True" and ready.reason != ReadyReason.COMPLETED
     if spec is None or spec.end_time is None or spec.run_once or not served:
         return None
