@@ -13,8 +13,9 @@ from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
+from temporalio.client import Client
 
-from support import elsewhere, waiting
+from support import elsewhere, schedules, waiting
 from support import rig as rigs
 from support.ledger import Ledger, new_ledger
 from support.rig import Handle, Rig
@@ -103,6 +104,12 @@ def own_node(request: pytest.FixtureRequest) -> Iterator[Rig]:
 def temporal_address(platform: Rig) -> str:
     """host:port of Temporal; namespace `default`."""
     return platform.temporal_address
+
+
+@pytest.fixture
+async def client(temporal_address: str) -> Client:
+    """A client of Temporal, to look at it past the operator."""
+    return await schedules.connect(temporal_address)
 
 
 @pytest.fixture(scope="session")

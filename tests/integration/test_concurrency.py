@@ -25,11 +25,6 @@ HANG = "stub: hang"
 QUICK_KILL = {"GOOSEJOBS_KILL_GRACE_SECONDS": "1"}
 
 
-@pytest.fixture
-async def client(temporal_address: str) -> Client:
-    return await schedules.connect(temporal_address)
-
-
 def yearly(name: str, policy: str, pool: str = "nobody", prompt: str = HANG, **spec: Any) -> Object:
     """A GooseJob that is never due while a test lasts."""
     execution = {"pool": pool}

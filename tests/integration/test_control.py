@@ -21,11 +21,6 @@ NOBODY: Object = {"execution": {"pool": "nobody"}}
 YEARLY: Any = {"schedule": "0 0 1 1 *"}
 
 
-@pytest.fixture
-async def client(temporal_address: str) -> Client:
-    return await schedules.connect(temporal_address)
-
-
 async def ready(kubectl: Kubectl, eventually: Eventually, namespace: str, name: str) -> Object:
     obj: Object = await eventually(
         lambda: (o := get(kubectl, namespace, name)) and is_true(o, "Ready") and o, timeout=90

@@ -11,7 +11,7 @@ from temporalio.client import Client
 from support.events import told
 from support.objects import Kubectl, Object, apply, get, goosejob, is_true
 from support.rig import Handle
-from support.schedules import connect, schedule_id
+from support.schedules import schedule_id
 
 Eventually = Callable[..., Awaitable[Any]]
 Start = Callable[..., Handle]
@@ -23,11 +23,6 @@ EVERY = timedelta(seconds=4)
 DEADLINE = 10
 AWAY = timedelta(seconds=6 * 4)
 """Longer than the deadline, so that it is seen that it does not matter here."""
-
-
-@pytest.fixture
-async def client(temporal_address: str) -> Client:
-    return await connect(temporal_address)
 
 
 def runs(obj: Object) -> list[tuple[datetime, str]]:

@@ -22,11 +22,6 @@ NOBODY: Object = {"execution": {"pool": "nobody"}}
 MAPPED: Object = {"configMapKeyRef": {"name": "recipes", "key": "a.json"}}
 
 
-@pytest.fixture
-async def client(temporal_address: str) -> Client:
-    return await schedules.connect(temporal_address)
-
-
 def own(expression: str, prompt: str = "stub: answer hello", **more: Any) -> Object:
     """A recipe with a schedule of its own."""
     return recipe(prompt, schedule={"cron": expression, "foreground": False, **more})
