@@ -206,7 +206,7 @@ async def test_a_deletion_ends_while_temporal_is_away_and_what_is_left_is_swept_
         told = condition(obj, "Reconciling")
         assert told is not None
         assert (told["reason"], obj["status"]["phase"]) == ("Deleting", "Terminating")
-        await eventually(lambda: not goosejobs(rig, namespace))
+        await eventually(lambda: not goosejobs(rig, namespace), timeout=180)
         assert "goes while Temporal is away" in operator.log
     finally:
         rig.restart("temporal")

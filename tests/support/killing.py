@@ -15,7 +15,8 @@ NIGHTLY: Any = {"schedule": "0 8 * * *", **NOBODY}
 QUICK: Any = {
     "GOOSEJOBS_RESYNC_SECONDS": "2",
     "GOOSEJOBS_LEASE_SECONDS": "6",
-    "GOOSEJOBS_DELETION_TIMEOUT_SECONDS": "10",
+    # Longer than a call of Temporal's client takes to give up: what a deletion waits for is told first.
+    "GOOSEJOBS_DELETION_TIMEOUT_SECONDS": "30",
 }
 
 
