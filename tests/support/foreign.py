@@ -7,10 +7,11 @@ from functools import cache
 from os import environ
 from pathlib import Path
 
-from goosejobs_local import catalog, gobuild
+from goosejobs_local import catalog, gobuild, processes
 from goosejobs_local.commands import Commands
 from goosejobs_local.progress import silent
 from goosejobs_local.resolve import cache_directory
+from support.objects import Kubectl
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,16 @@ CERT_MANAGER = (
         ("deploy/crds/cert-manager.io_certificates.yaml", "deploy/crds/cert-manager.io_clusterissuers.yaml"),
     ),
 )
+
+
+def install(kubectl: Kubectl, modules: tuple[Module, ...]) -> None:
+    """Let the API server have them, and wait until kubectl finds their kinds: a moment after Established."""
+    for file in crds(modules):
+        kubectl("apply", "--server-side", "-f", str(file))
+        kubectl("wait", "--for=condition=Established", "--timeout=180s", "-f", str(file))
+        name = kubectl("get", "-f", str(file), "-o", "jsonpath={.metadata.name}").stdout
+        found = processes.wait_until(lambda: kubectl("get", name, check=False).returncode == 0, 90)  # noqa: B023
+        assert found, f"the API server does not tell of {name}"
 
 
 @cache

@@ -231,11 +231,17 @@ class Recording:
         )
 
 
+@functools.cache
+def _held() -> socket.socket:
+    """A socket that is bound, and does not listen."""
+    held = socket.socket()
+    held.bind(("127.0.0.1", 0))
+    return held
+
+
 def closed_port() -> int:
-    """A port of loopback at which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of loopback at which nobody listens, and nobody else will."""
+    return int(_held().getsockname()[1])
 
 
 def environment(scenario: Scenario, stub: Stub) -> dict[str, str]:
@@ -285,7 +291,7 @@ async def run_goose(goose: Path, scenario: Scenario, stub: Stub, folder: Path) -
         start_new_session=True,
     )
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             if scenario.kill is not None:
                 await stub.asked(more_than=asked)
                 process.send_signal(scenario.kill)

@@ -10,7 +10,7 @@ from support.kstatus import kstatus
 from support.lifecycle_rules import violations
 from support.lifecycle_states import computed, status_of
 from support.lifecycle_watch import Recording
-from support.objects import Object, apply, goosejob
+from support.objects import Object, apply, get, goosejob
 from support.rig import Rig
 
 
@@ -19,7 +19,7 @@ class Life:
 
     def __init__(self, platform: Rig, namespace: str, seen: Recording) -> None:
         self.kubectl, self.namespace, self.seen = platform.kubectl, namespace, seen
-        self._mark = 0
+        self._mark = self._generation = 0
 
     @property
     def phases(self) -> list[str]:
@@ -39,6 +39,7 @@ class Life:
         """kubectl apply, of an inline recipe with this prompt."""
         self.from_now()
         apply(self.kubectl, self.namespace, goosejob("a", prompt, **spec))
+        self._note_generation()
 
     def patch(self, **spec: Any) -> None:
         """kubectl patch, of the spec."""
@@ -46,6 +47,7 @@ class Life:
         self.kubectl(
             "patch", "-n", self.namespace, "gj", "a", "--type=merge", "-p", json.dumps({"spec": spec})
         )
+        self._note_generation()
 
     def ask(self, annotation: str, token: str) -> None:
         """kubectl annotate."""
@@ -53,11 +55,17 @@ class Life:
 
     def delete(self) -> None:
         """kubectl delete, until it is gone."""
-        self.kubectl("delete", "-n", self.namespace, "gj", "a", "--timeout=90s")
+        self.kubectl("delete", "-n", self.namespace, "gj", "a", "--timeout=180s")
+        self.seen.catch_up()
 
     def wait(self, is_so: Callable[[Object], Any]) -> Object:
-        """Until something is so in a state since the last edit (`from_now`)."""
-        return self.seen.wait(is_so, after=self._mark)
+        """Until something is so in a state since the last edit (`from_now`).
+
+        What was written while the edit was on its way is of the spec before it, and does not count.
+        """
+        return self.seen.wait(
+            lambda o: o["metadata"]["generation"] >= self._generation and is_so(o), after=self._mark
+        )
 
     def current(self) -> Object:
         """Until kstatus says so."""
@@ -66,6 +74,10 @@ class Life:
     def counts(self, **numbers: int) -> Object:
         """Until as many are counted."""
         return self.wait(lambda o: numbers.items() <= status_of(o)["counts"].items())
+
+    def _note_generation(self) -> None:
+        found = get(self.kubectl, self.namespace, "a")
+        self._generation = found["metadata"]["generation"]
 
 
 @contextmanager

@@ -86,21 +86,7 @@ class Recording:
                     )
                 self._news.wait(left)
 
-    def __enter__(self) -> Self:
-        self._list()
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if kind is None:
-                self._catch_up()
-        finally:
-            self._end()
-
-    def _catch_up(self) -> None:
+    def catch_up(self) -> None:
         """Wait for the last write of what is there; of what is gone, for its end."""
         found = json.loads(self._platform.kubectl("get", "--raw", self._path).stdout)["items"]
         last = found[0]["metadata"]["resourceVersion"] if found else ""
@@ -113,6 +99,20 @@ class Recording:
         with self._news:
             if not self._news.wait_for(seen, self._timeout):
                 raise AssertionError(f"the watch did not bring the last write ({last}) {self._failure}")
+
+    def __enter__(self) -> Self:
+        self._list()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self.catch_up()
+        finally:
+            self._end()
 
     def _list(self) -> None:
         """Where a watch may begin, and what is there then."""

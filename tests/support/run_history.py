@@ -36,3 +36,13 @@ def timers(history: list[HistoryEvent]) -> list[float]:
         for event in history
         if event.HasField("timer_started_event_attributes")
     ]
+
+
+def waits(history: list[HistoryEvent]) -> list[float]:
+    """The same without those before the first attempt: a run that could not be announced waits then."""
+    first = next(n for n, event in enumerate(history) if _begins_attempt(event))
+    return timers(history[first:])
+
+
+def _begins_attempt(event: HistoryEvent) -> bool:
+    return event.HasField("activity_task_scheduled_event_attributes")

@@ -52,6 +52,15 @@ async def argument(client: Client, found: Schedule) -> RunRequest:
     return request
 
 
+async def idle(client: Client, obj: Object) -> bool:
+    """Whether Temporal knows of no run that is active or waits; it hears of an end after the record of it.
+
+    Until then a run that is asked for meets another one, as its concurrencyPolicy says.
+    """
+    found = await describe(client, schedule_id(obj))
+    return found is not None and not (found.info.running_workflows or found.info.buffer_size)
+
+
 async def schedule_ids(client: Client, prefix: str = "goosejob/") -> set[str]:
     """All schedules of GooseJobs, by Temporal's index, which lags a little."""
     query = f"{names.UID_ATTRIBUTE} IS NOT NULL"
