@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from temporalio.api.enums.v1 import PendingActivityState
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from support.objects import Kubectl, apply, ended, get, goosejob
@@ -33,15 +33,16 @@ async def test_an_attempt_that_is_on_its_way_to_a_worker_that_stops_is_not_lost(
         await eventually(lambda: "polling" in worker.log)
         apply(kubectl, namespace, goosejob("handed", "stub: slow 1", execution={"pool": pool}))
         await eventually(lambda: get(kubectl, namespace, "handed")["status"]["active"])
-        await eventually(lambda: _is_handed_over(temporal, kubectl, namespace))
+        run = handle(temporal, kubectl, namespace, "handed")
+        await eventually(lambda: _is_handed_over(run))  # asks nobody else, which would hold up the link
         os.kill(worker.pid, signal.SIGTERM)
         await eventually(lambda: not worker.alive)
     start_worker(pool=pool)  # the record is the next worker's
-    run = await ended(kubectl, eventually, namespace, "handed")
-    assert [one["reason"] for one in run["attempts"]] == ["Completed"]
+    record = await ended(kubectl, eventually, namespace, "handed")
+    assert [one["reason"] for one in record["attempts"]] == ["Completed"]
 
 
-async def _is_handed_over(temporal: Client, kubectl: Kubectl, namespace: str) -> bool:
-    seen = await handle(temporal, kubectl, namespace, "handed").describe()
+async def _is_handed_over(run: WorkflowHandle[Any, Any]) -> bool:
+    seen = await run.describe()
     started = PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
     return any(one.state == started for one in seen.raw_description.pending_activities)
