@@ -6,6 +6,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from support import pods
 from support.rig import Handle, Rig
 
 RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
@@ -55,6 +56,7 @@ def goose_image(node: Rig) -> str:
 
 @pytest.fixture
 def namespace(namespace: str, node: Rig) -> str:
-    """A new namespace that refuses pods which are not restricted."""
+    """A new namespace that takes pods, but refuses those which are not restricted."""
     node.kubectl("label", "namespace", namespace, RESTRICTED)
+    pods.wait_for_account(node.kubectl, namespace)
     return namespace

@@ -55,11 +55,12 @@ async def test_a_run_that_is_reset_goes_on_with_its_job(
     node: Rig,
 ) -> None:
     worker = start_worker(pool=pool, **environment)
-    apply(kubectl, namespace, goosejob("reset", "stub: slow 30", execution={"pool": pool}))
+    apply(kubectl, namespace, job_pool.held("reset", execution={"pool": pool}))
     await eventually(lambda: pods(kubectl, namespace, "reset")[0]["status"]["phase"] == "Running")
     client = await schedules.connect(temporal_address)
     await drift.reset(client, f"{schedule_id(get(kubectl, namespace, 'reset'))}/once", 3)
     await eventually(lambda: "left the Job to another worker" in worker.log)
+    job_pool.release(kubectl, namespace, pods(kubectl, namespace, "reset")[0])
     run = await ended(kubectl, eventually, namespace, "reset")
     assert (run["outcome"], run["attempt"]) == ("Succeeded", 1)
     assert len(audited(node.audit_log, namespace, "create", "jobs")) == 1

@@ -13,8 +13,9 @@ from temporalio.client import Client
 from goosejobs.model.execution import Execution
 from goosejobs_worker.environment import Absence, Kind, Source, resolve, sources
 from support import job_pool, pods
-from support.objects import Kubectl, apply, ended, goosejob, recipe
+from support.objects import Kubectl, apply, ended, get, goosejob, recipe
 from support.rig import Handle, Rig
+from support.schedules import schedule_id
 from support.stored import told
 
 Eventually = Callable[..., Any]
@@ -114,7 +115,13 @@ async def test_a_secret_reaches_a_pod_by_reference_alone(
     assert run["result"].count(digest) == 2, run
     objects = kubectl("get", "-n", namespace, "gj,jobs,pods,events", "-o", "yaml").stdout
     assert "secretKeyRef" in objects
-    temporal = await told(await Client.connect(node.temporal_address))
-    assert namespace.encode() in temporal
+    client = await Client.connect(node.temporal_address)
+    await client.get_workflow_handle(f"{schedule_id(get(kubectl, namespace, 'refers'))}/once").result()
+
+    async def all_of_it() -> bytes | None:
+        found = await told(client)
+        return found if namespace.encode() in found else None  # Temporal's index lags a little
+
+    temporal = await eventually(all_of_it)
     assert marker not in objects + worker.log
     assert marker.encode() not in temporal

@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from temporalio.client import Client
 
 from support import job_pool
 from support.job_pool import audited, jobs, pods
 from support.kube_proxy import At, Cut, KubeProxy, kube_proxy
 from support.objects import Kubectl, Object, apply, ended, get, goosejob
+from support.pods import PATIENCE
 from support.rig import Handle, Rig
+from support.schedules import schedule_id
 
 Eventually = Callable[..., Any]
 Start = Callable[..., Handle]
@@ -18,7 +21,6 @@ Start = Callable[..., Handle]
 pytestmark = pytest.mark.usefixtures("operator")
 
 HEARTBEAT_SECONDS = "5"
-REATTACHED_WITHIN = 5.0
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +38,12 @@ def proxy(node: Rig, tmp_path: Path) -> Iterator[KubeProxy]:
 
 def job(name: str, pool: str, prompt: str) -> Object:
     return goosejob(name, prompt, execution={"pool": pool})
+
+
+async def told(client: Client, obj: Object) -> bytes:
+    """What Temporal was told of a run's attempt so far, and tells the worker that goes on with it."""
+    run = await client.get_workflow_handle(f"{schedule_id(obj)}/once").describe()
+    return run.raw_description.pending_activities[0].heartbeat_details.SerializeToString()
 
 
 STEPS = {
@@ -98,11 +106,12 @@ async def test_a_worker_told_to_stop_leaves_its_jobs_to_the_next_one_at_once(
 ) -> None:
     long_heartbeat = {**environment, "GOOSEJOBS_JOB_HEARTBEAT_SECONDS": "300"}
     first = start_worker(pool=pool, **long_heartbeat)
-    apply(kubectl, namespace, job("handed-over", pool, "stub: slow 12"))
+    apply(kubectl, namespace, job_pool.held("handed-over", execution={"pool": pool}))
     await eventually(lambda: pods(kubectl, namespace, "handed-over")[0]["status"]["phase"] == "Running")
     second = start_worker(pool=pool, **long_heartbeat)
     first.stop()
-    await eventually(lambda: "found the Job again" in second.log, timeout=REATTACHED_WITHIN)
+    await eventually(lambda: "found the Job again" in second.log)  # long before a heartbeat is missed
+    job_pool.release(kubectl, namespace, pods(kubectl, namespace, "handed-over")[0])
     run = await ended(kubectl, eventually, namespace, "handed-over")
     assert (run["outcome"], run["attempt"]) == ("Succeeded", 1)
     assert len(audited(node.audit_log, namespace, "create", "jobs")) == 1
@@ -119,13 +128,14 @@ async def test_a_frozen_worker_that_wakes_leaves_alone_what_another_one_goes_on_
     node: Rig,
 ) -> None:
     frozen = start_worker(pool=pool, **environment)
-    apply(kubectl, namespace, job("frozen", pool, "stub: slow 30"))
+    apply(kubectl, namespace, job_pool.held("frozen", execution={"pool": pool}))
     await eventually(lambda: pods(kubectl, namespace, "frozen")[0]["status"]["phase"] == "Running")
     frozen.freeze()
     second = start_worker(pool=pool, **environment)
     await eventually(lambda: "found the Job again" in second.log)
     frozen.thaw()
     await eventually(lambda: "left the Job to another worker" in frozen.log)
+    job_pool.release(kubectl, namespace, pods(kubectl, namespace, "frozen")[0])
     run = await ended(kubectl, eventually, namespace, "frozen")
     assert (run["outcome"], run["attempt"]) == ("Succeeded", 1)
     assert len(audited(node.audit_log, namespace, "create", "jobs")) == 1
@@ -140,13 +150,16 @@ async def test_a_job_deleted_while_no_worker_lived_is_lost_and_not_made_anew(
     pool: str,
     environment: dict[str, str],
     node: Rig,
+    client: Client,
 ) -> None:
     first = start_worker(pool=pool, **environment)
     apply(kubectl, namespace, job("lost", pool, "stub: hang"))
     await eventually(lambda: pods(kubectl, namespace, "lost")[0]["status"]["phase"] == "Running")
+    obj = get(kubectl, namespace, "lost")
+    await eventually(lambda: told(client, obj))  # else it would not be known that there was a Job
     first.kill9()
     [made] = jobs(kubectl, namespace, "lost")
-    kubectl("delete", "-n", namespace, "job", made["metadata"]["name"], "--timeout=60s")
+    kubectl("delete", "-n", namespace, "job", made["metadata"]["name"], PATIENCE)
     start_worker(pool=pool, **environment)
     run = await ended(kubectl, eventually, namespace, "lost")
     assert (run["outcome"], run["reason"], run["attempt"]) == ("Failed", "JobLost", 1)
@@ -161,6 +174,7 @@ async def test_what_goose_said_last_is_known_though_worker_and_pod_are_gone(
     pool: str,
     environment: dict[str, str],
     proxy: KubeProxy,
+    client: Client,
 ) -> None:
     first = start_worker(pool=pool, **environment, KUBECONFIG=str(proxy.kubeconfig))
 
@@ -171,10 +185,15 @@ async def test_what_goose_said_last_is_known_though_worker_and_pod_are_gone(
     apply(kubectl, namespace, job("unseen", pool, "stub: slow 2"))
     await eventually(lambda: proxy.seen("GET", "/log") > 0)
     await eventually(lambda: pods(kubectl, namespace, "unseen")[0]["status"]["phase"] == "Succeeded")
-    await eventually(lambda: "said its last line" in first.log)
+    obj = get(kubectl, namespace, "unseen")
+
+    async def is_kept() -> bool:
+        return b"here is its end." in await told(client, obj)
+
+    await eventually(is_kept)
     first.kill9()
     [made] = jobs(kubectl, namespace, "unseen")
-    kubectl("delete", "-n", namespace, "job", made["metadata"]["name"], "--timeout=60s")
+    kubectl("delete", "-n", namespace, "job", made["metadata"]["name"], PATIENCE)
     start_worker(pool=pool, **environment)
     run = await ended(kubectl, eventually, namespace, "unseen")
     assert (run["outcome"], run["attempt"]) == ("Succeeded", 1)

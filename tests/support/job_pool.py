@@ -8,10 +8,12 @@ from typing import Any
 import yaml
 
 from goosejobs.model import names
-from support.objects import Kubectl, Object, get
+from goosejobs.model.execution import WORK_DIR
+from support.objects import Kubectl, Object, get, goosejob, recipe
 
 TOOLS = [{"type": "builtin", "name": "developer"}]
 """The extension that gives an agent a shell."""
+_RELEASE = f"{WORK_DIR}/released"
 
 
 def write_template(path: Path, image: str, model: str, **more: Any) -> Path:
@@ -37,6 +39,17 @@ def environment(template: Path) -> dict[str, str]:
     return {"GOOSEJOBS_MODE": "Job", "GOOSEJOBS_POOL_TEMPLATE": str(template)}
 
 
+def held(name: str, **spec: Any) -> Object:
+    """A GooseJob whose goose is at work until its pod is told by `release`, however slow the test is."""
+    prompt = f"stub: shell until test -e {_RELEASE}; do sleep 0.2; done; echo released"
+    return goosejob(name, recipe={"inline": recipe(prompt, extensions=TOOLS)}, **spec)
+
+
+def release(kubectl: Kubectl, namespace: str, pod: Object) -> None:
+    """Let the goose of a `held` GooseJob come to its end."""
+    kubectl("exec", "-n", namespace, pod["metadata"]["name"], "--", "touch", _RELEASE)
+
+
 def jobs(kubectl: Kubectl, namespace: str, name: str) -> list[Object]:
     """The Jobs of a GooseJob, by their attempts."""
     return _items(kubectl, namespace, "jobs", name)
@@ -50,7 +63,7 @@ def pods(kubectl: Kubectl, namespace: str, name: str) -> list[Object]:
 def audited(audit_log: Path, namespace: str, verb: str, resource: str) -> list[str]:
     """When an object of a namespace was created, deleted, ...: the times of the requests that succeeded."""
     found = []
-    for line in audit_log.read_text().splitlines():
+    for line in audit_log.read_text().split("\n")[:-1]:  # the last one may not be written to its end yet
         event = json.loads(line)
         ref = event.get("objectRef", {})
         asked = (event["verb"], ref.get("resource"), ref.get("subresource"), ref.get("namespace"))

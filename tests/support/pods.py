@@ -6,6 +6,8 @@ from subprocess import CompletedProcess
 from typing import Any
 
 Kubectl = Callable[..., CompletedProcess[str]]
+PATIENCE = "--timeout=180s"
+"""Of `kubectl wait` and `kubectl delete`: a machine may be slow, and what comes true costs no wait."""
 RESTRICTED: dict[str, Any] = {
     "runAsNonRoot": True,
     "runAsUser": 1000,
@@ -49,9 +51,14 @@ def apply(kubectl: Kubectl, namespace: str, *objects: dict[str, Any]) -> None:
 
 def wait(kubectl: Kubectl, namespace: str, name: str, condition: str) -> None:
     """Wait for a pod: `condition` as in `kubectl wait --for`."""
-    done = kubectl("-n", namespace, "wait", f"pod/{name}", f"--for={condition}", "--timeout=60s", check=False)
+    done = kubectl("-n", namespace, "wait", f"pod/{name}", f"--for={condition}", PATIENCE, check=False)
     if done.returncode:
         raise AssertionError(done.stderr + kubectl("-n", namespace, "describe", "pod", name).stdout)
+
+
+def wait_for_account(kubectl: Kubectl, namespace: str) -> None:
+    """Wait until pods may be made in a new namespace: not before it has its service account."""
+    kubectl("-n", namespace, "wait", "serviceaccount/default", "--for=create", PATIENCE)
 
 
 def run(kubectl: Kubectl, namespace: str, manifest: dict[str, Any]) -> str:

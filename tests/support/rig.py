@@ -34,8 +34,11 @@ from support.elsewhere import Beside, Cluster
 _IN_NODE = ("containerd", "kubelet", "kube-proxy", "kube-scheduler", "coredns")
 _PREFIX = "goosejobs-test-"
 _LOG_LINES = 40
-_STOP_SECONDS = 20.0
+_KILL_SECONDS = 30.0
+_STOP_SECONDS = 60.0
 _END_SECONDS = 5.0
+_START_SECONDS = 180.0
+"""Of an operator or a worker, on a machine that is slow: more than people are asked to wait."""
 
 live: list["Handle"] = []
 """What tests use now; the ends of their logs go into the report of a test that fails."""
@@ -83,7 +86,7 @@ class Handle:
 
     def kill9(self) -> None:
         """SIGKILL to the process alone, not to what it started."""
-        self._end(signal.SIGKILL, 5)
+        self._end(signal.SIGKILL, _KILL_SECONDS)
 
     def stop(self) -> None:
         """SIGTERM to the process alone, and wait until it has ended by itself."""
@@ -280,7 +283,8 @@ class Rig:
         handle = Handle(part.name, child, part.address, self._private.log(part.name))
         live.append(handle)
         if wait:
-            converge.converge([dataclasses.replace(part, after=())], self._private, silent)
+            patient = dataclasses.replace(part, after=(), deadline=_START_SECONDS)
+            converge.converge([patient], self._private, silent)
         return handle
 
     def _unique(self, name: str) -> str:

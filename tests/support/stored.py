@@ -1,9 +1,12 @@
 """All that Temporal has of our runs, as bytes: past every converter, as whoever owns the server sees it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from temporalio.api.workflowservice.v1 import DescribeScheduleRequest, DescribeWorkflowExecutionRequest
 from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
 
 _RUNS = ""
 _SCHEDULERS = "TemporalNamespaceDivision = 'TemporalScheduler'"
@@ -21,15 +24,27 @@ async def told(client: Client) -> bytes:
             found.append(each.raw_info.SerializeToString())
             request = DescribeWorkflowExecutionRequest(namespace=client.namespace)
             request.execution.workflow_id, request.execution.run_id = each.id, each.run_id
-            described = await client.workflow_service.describe_workflow_execution(request)
-            found.append(described.SerializeToString())
             handle = client.get_workflow_handle(each.id, run_id=each.run_id)
-            found.extend([event.SerializeToString() async for event in handle.fetch_history_events()])
+            with _unless_gone():
+                described = await client.workflow_service.describe_workflow_execution(request)
+                found.append(described.SerializeToString())
+                found.extend([event.SerializeToString() async for event in handle.fetch_history_events()])
     async for listed in await client.list_schedules():
         found.append(listed.raw_entry.SerializeToString())
         asked = DescribeScheduleRequest(namespace=client.namespace, schedule_id=listed.id)
-        found.append((await client.workflow_service.describe_schedule(asked)).SerializeToString())
+        with _unless_gone():
+            found.append((await client.workflow_service.describe_schedule(asked)).SerializeToString())
     return b"\n".join(found)
+
+
+@contextmanager
+def _unless_gone() -> Iterator[None]:
+    """The index lists for a while what somebody has deleted."""
+    try:
+        yield
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
 
 
 def kept(directory: Path) -> bytes:
