@@ -13,7 +13,10 @@ from support.rig import Handle, Rig
 
 Eventually = Callable[..., Awaitable[Any]]
 
-EVERY = timedelta(seconds=5)
+EVERY = timedelta(seconds=10)
+STRICT = 15
+"""Seconds: more than what is due is late on a slow machine that nobody is taken away from."""
+OUTAGE = timedelta(seconds=45)
 NEVER = "0 8 1 1 *"
 
 
@@ -34,7 +37,11 @@ def due_times(obj: Object) -> list[datetime]:
     return sorted(datetime.fromisoformat(run["scheduledTime"]) for run in found)
 
 
-def late(name: str, deadline: int, schedule: str = "@every 5s") -> Object:
+def is_gapless(moments: list[datetime]) -> bool:
+    return {later - earlier for earlier, later in pairwise(moments)} == {EVERY}
+
+
+def late(name: str, deadline: int, schedule: str = "@every 10s") -> Object:
     return goosejob(
         name,
         schedule=schedule,
@@ -48,9 +55,9 @@ async def outage(rig: Rig, eventually: Eventually, *names: str) -> datetime:
     """Take Temporal away for longer than the shorter deadline, once each has run; returns when it went."""
     for name in names:
         await eventually(lambda name=name: due_times(get(rig.kubectl, "default", name)))
-    gone = datetime.now(UTC)
     rig.server("temporal").kill9()
-    await eventually(lambda: datetime.now(UTC) - gone > timedelta(seconds=24))
+    gone = datetime.now(UTC)
+    await eventually(lambda: datetime.now(UTC) - gone > OUTAGE)
     rig.restart("temporal")
     return gone
 
@@ -61,7 +68,7 @@ async def outage(rig: Rig, eventually: Eventually, *names: str) -> datetime:
 async def test_what_was_due_while_temporal_was_away_runs_within_the_deadline_and_is_missed_beyond_it(
     rig: Rig, eventually: Eventually
 ) -> None:
-    apply(rig.kubectl, "default", late("patient", 3600), late("strict", 10))
+    apply(rig.kubectl, "default", late("patient", 3600), late("strict", STRICT))
     gone = await outage(rig, eventually, "patient", "strict")
     back = datetime.now(UTC)
 
@@ -72,16 +79,20 @@ async def test_what_was_due_while_temporal_was_away_runs_within_the_deadline_and
     for name in ("patient", "strict"):
         await eventually(lambda name=name: look(name), timeout=180)
     # Then no more come, and all that have started end.
-    apply(rig.kubectl, "default", late("patient", 3600, NEVER), late("strict", 10, NEVER))
+    apply(rig.kubectl, "default", late("patient", 3600, NEVER), late("strict", STRICT, NEVER))
 
     def settled(name: str) -> Object | bool:
         obj = get(rig.kubectl, "default", name)
         return is_true(obj, "Ready") and not obj["status"].get("active") and obj
 
-    patient: Object = await eventually(lambda: settled("patient"), timeout=180)
-    moments = due_times(patient)
-    assert {later - earlier for earlier, later in pairwise(moments)} == {EVERY}
-    assert sum(gone < moment < back for moment in moments) >= 4
+    def complete() -> Object | bool:
+        """Every due time has run; a run that is about to begin is not active yet."""
+        obj = get(rig.kubectl, "default", "patient")
+        assert is_gapless(due_times(obj))
+        return settled("patient") and obj
+
+    patient: Object = await eventually(complete, timeout=180)
+    assert sum(gone < moment < back for moment in due_times(patient)) >= 4
     assert patient["status"]["counts"]["missed"] == 0
 
     def counted() -> Object | bool:
@@ -99,7 +110,7 @@ async def test_what_was_due_while_temporal_was_away_runs_within_the_deadline_and
     event = await eventually(lambda: told(rig.kubectl, "default", "strict").get("RunsMissed"))
     assert str(strict["status"]["counts"]["missed"]) in event["message"]
     assert "RunsMissed" not in told(rig.kubectl, "default", "patient")
-    rig.kubectl("delete", "gj", "patient", "strict", "--timeout=60s")
+    rig.kubectl("delete", "gj", "patient", "strict", "--timeout=180s")
 
 
 async def test_runs_start_when_they_are_due_while_no_operator_is_there(
@@ -110,11 +121,12 @@ async def test_runs_start_when_they_are_due_while_no_operator_is_there(
     operator.kill9()
     gone = datetime.now(UTC)
 
-    def ran_on() -> list[datetime] | bool:
+    def ran_on() -> bool:
+        """Every due time has run, up to the third one since; later ones may overtake each other."""
         moments = due_times(get(rig.kubectl, "default", "served"))
-        return sum(moment > gone for moment in moments) >= 3 and moments
+        third = [moment for moment in moments if moment > gone][2]
+        return is_gapless([moment for moment in moments if moment <= third])
 
-    moments: list[datetime] = await eventually(ran_on, timeout=180)
-    assert {later - earlier for earlier, later in pairwise(moments)} == {EVERY}
+    await eventually(ran_on, timeout=180)
     assert not operator.alive
     assert get(rig.kubectl, "default", "served")["status"]["nextScheduleTime"]
