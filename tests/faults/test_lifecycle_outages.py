@@ -1,6 +1,6 @@
 """A life while servers go away: in each state the rules of tests/integration/test_kstatus.py hold."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -8,6 +8,8 @@ import pytest
 from support.life import living
 from support.lifecycle_states import computed, condition_of, status_of
 from support.rig import Handle, Rig
+
+Eventually = Callable[..., Awaitable[Any]]
 
 RUN = "goosejobs.dev/run-requested"
 YEARLY: Any = {"schedule": "0 0 1 1 *"}
@@ -29,8 +31,13 @@ def namespace(rig: Rig, request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def operator(rig: Rig) -> Iterator[Handle]:
-    with rig.start_operator(GOOSEJOBS_LEASE_SECONDS="6") as handle:
+    with rig.start_operator() as handle:
         yield handle
+
+
+def waits(obj: Mapping[str, Any]) -> bool:
+    """Whether it says that Temporal is away."""
+    return (condition_of(obj, "Ready") or {}).get("reason") == "TemporalUnavailable"
 
 
 def test_the_operator_is_killed_and_started_again(rig: Rig, namespace: str, operator: Handle) -> None:
@@ -40,31 +47,39 @@ def test_the_operator_is_killed_and_started_again(rig: Rig, namespace: str, oper
         operator.kill9()
         life.patch(successfulRunsHistoryLimit=2)
         life.patch(schedule="@every 3s")
-        life.counts(succeeded=3)  # nobody has looked at the edits, and runs go on as they were
+        edited = life.wait(lambda o: o["metadata"]["generation"] == 3)
+        more = status_of(edited)["counts"]["succeeded"] + 2
+        # Nobody has looked at the edits, and runs go on as they were.
+        life.wait(lambda o: status_of(o)["counts"]["succeeded"] >= more)
         assert computed(life.seen.objects[-1]) == "InProgress"
-        with rig.start_operator(GOOSEJOBS_LEASE_SECONDS="6"):
+        with rig.start_operator():
             life.current()
             life.from_now()
             life.wait(lambda o: status_of(o)["phase"] == "Running")
             life.delete()
 
 
-def test_temporal_is_away_for_a_while(rig: Rig, namespace: str, operator: Handle) -> None:
+async def test_temporal_is_away_for_a_while(
+    rig: Rig, eventually: Eventually, namespace: str, operator: Handle
+) -> None:
     assert operator.alive
     with living(rig, namespace, leaves=AWAY) as life:
         life.apply(**YEARLY)
         life.current()
+        given_up = operator.log.count("waiting for Temporal")
         rig.server("temporal").kill9()
         life.patch(schedule="0 0 2 1 *")
-        life.wait(lambda o: (condition_of(o, "Ready") or {}).get("reason") == "TemporalUnavailable")
+        life.wait(waits)
         away = len(life.seen.objects)
+        await eventually(lambda: operator.log.count("waiting for Temporal") > given_up)
         served = [
             o for o in life.seen.objects if o["metadata"]["generation"] == 2 and computed(o) == "Current"
         ]
         assert served == []
         rig.restart("temporal")
         life.current()
-        assert len(life.seen.objects) <= away + 3  # it does not write again and again that it waits
+        # It does not write again and again that it waits.
+        assert sum(map(waits, life.seen.objects[away:])) <= 3
         life.ask(RUN, "now")
         life.counts(succeeded=1)
 
