@@ -146,7 +146,7 @@ async def test_what_cannot_run_is_refused_with_a_sentence(
 
 @pytest.mark.usefixtures("worker")
 async def test_a_run_is_ended_by_its_id_and_all_by_one_word(
-    kubectl: Kubectl, eventually: Eventually, namespace: str
+    kubectl: Kubectl, eventually: Eventually, namespace: str, client: Client
 ) -> None:
     endless = "stub: hang"
     apply(
@@ -155,7 +155,7 @@ async def test_a_run_is_ended_by_its_id_and_all_by_one_word(
         goosejob("a", endless, concurrencyPolicy="Allow", **YEARLY),
         goosejob("b", endless),
     )
-    await ready(kubectl, eventually, namespace, "a")
+    obj = await ready(kubectl, eventually, namespace, "a")
     for token in "123":
         ask(kubectl, namespace, "a", RUN, token)
         await answer(kubectl, eventually, namespace, "a", "run", token)
@@ -163,6 +163,10 @@ async def test_a_run_is_ended_by_its_id_and_all_by_one_word(
     def active(name: str, number: int) -> list[str] | None:
         found = [each["id"] for each in get(kubectl, namespace, name)["status"].get("active", [])]
         return found if len(found) == number else None
+
+    async def open_for_temporal(number: int) -> bool:
+        """By its index too, which lags, and by which the operator finds what it is to end."""
+        return len(await schedules.open_runs(client, schedule_id(obj))) == number
 
     first, second, third = await eventually(lambda: active("a", 3))
     await eventually(lambda: active("b", 1))
@@ -173,12 +177,14 @@ async def test_a_run_is_ended_by_its_id_and_all_by_one_word(
     last = get(kubectl, namespace, "a")["status"]["lastRun"]
     assert (last["id"], last["outcome"]) == (second, "Killed")
     ask(kubectl, namespace, "a", KILL, second)  # the same value: nothing
+    await eventually(lambda: open_for_temporal(2))
     ask(kubectl, namespace, "a", KILL, "all")
     said = await answer(kubectl, eventually, namespace, "a", "kill", "all")
     assert len(said["workflowIds"]) == 2
     await eventually(lambda: active("a", 0) is not None)
     assert get(kubectl, namespace, "a")["status"]["counts"]["killed"] == 3
     assert active("b", 1)
+    await eventually(lambda: open_for_temporal(0))
     ask(kubectl, namespace, "a", KILL, "all:2")
     said = await answer(kubectl, eventually, namespace, "a", "kill", "all:2")
     assert said["answer"] == "Refused"
@@ -196,6 +202,8 @@ async def test_failures_in_a_row_pause_it_until_somebody_resumes_it(
     obj = await ready(kubectl, eventually, namespace, "a")
 
     async def fail(token: str, number: int) -> None:
+        """Once Temporal knows of no run before it: else this one is skipped."""
+        await eventually(lambda: schedules.idle(client, obj))
         ask(kubectl, namespace, "a", RUN, token)
         await eventually(
             lambda: get(kubectl, namespace, "a")["status"]["counts"]["failed"] == number, timeout=90

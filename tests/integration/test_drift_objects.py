@@ -47,10 +47,9 @@ async def test_a_stale_entry_of_a_run_on_record_goes_and_the_record_stays(
     rig: Rig, eventually: Eventually
 ) -> None:
     apply(rig.kubectl, NAMESPACE, goosejob("stale", "stub: answer done"))
-    before = await eventually(
-        lambda: (s := get(rig.kubectl, NAMESPACE, "stale")["status"]) and s["lastRun"] and s
-    )
+    await eventually(lambda: get(rig.kubectl, NAMESPACE, "stale")["status"]["lastRun"])
     obj = await ready(rig, eventually, "stale")
+    before = obj["status"]
     entry = {
         "id": "once",
         "workflowId": f"{schedule_id(obj)}/once",
@@ -161,10 +160,10 @@ async def test_a_status_that_is_wiped_is_told_anew_at_once_and_changes_nothing_i
 
 @pytest.mark.usefixtures("worker")
 async def test_a_last_run_that_is_removed_and_counts_that_are_edited_are_gone_on_from(
-    rig: Rig, eventually: Eventually
+    rig: Rig, eventually: Eventually, client: Client
 ) -> None:
     apply(rig.kubectl, NAMESPACE, goosejob("edited", **YEARLY))
-    await ready(rig, eventually, "edited")
+    obj = await ready(rig, eventually, "edited")
     ask(rig, "edited", RUN, "1")
     first = await eventually(lambda: get(rig.kubectl, NAMESPACE, "edited")["status"]["lastRun"])
     write_status(
@@ -174,6 +173,7 @@ async def test_a_last_run_that_is_removed_and_counts_that_are_edited_are_gone_on
         {"op": "remove", "path": "/status/lastRun"},
         {"op": "replace", "path": "/status/counts/succeeded", "value": 40},
     )
+    await eventually(lambda: schedules.idle(client, obj))
     ask(rig, "edited", RUN, "2")
     last = await eventually(lambda: get(rig.kubectl, NAMESPACE, "edited")["status"]["lastRun"])
     assert last["id"] != first["id"]

@@ -15,9 +15,10 @@ import pytest
 from goosejobs.model.reasons import ReadyReason
 from goosejobs_operator.status import derive_failing
 from support import argocd
+from support.gate import Gate
 from support.kstatus import kstatus
 from support.objects import Kubectl, Object, apply, condition, ended, get, goosejob, is_true, last_run
-from support.rig import Handle
+from support.rig import Handle, Rig
 
 Eventually = Callable[..., Any]
 Start = Callable[..., Handle]
@@ -74,14 +75,17 @@ async def test_it_is_healthy_while_it_is_suspended(
 
 
 async def test_it_is_healthy_while_it_runs_and_after(
-    kubectl: Kubectl, eventually: Eventually, namespace: str, start_worker: Start, pool: str
+    platform: Rig, kubectl: Kubectl, eventually: Eventually, namespace: str, start_worker: Start, pool: str
 ) -> None:
     start_worker(pool=pool)
-    apply(kubectl, namespace, goosejob("runs", "stub: slow 3", execution={"pool": pool}))
+    gate = Gate(platform.home)
+    job = goosejob("runs", recipe={"inline": gate.recipe}, execution={"pool": pool})
+    apply(kubectl, namespace, job)
     running = await seen(kubectl, eventually, namespace, "runs", lambda o: o["status"]["active"])
     assert judged(running)[0] in {"Healthy", "Progressing"}
-    running = await seen(kubectl, eventually, namespace, "runs", lambda o: is_true(o, "Ready") or last_run(o))
-    assert judged(running)[0] == "Healthy"
+    running = await seen(kubectl, eventually, namespace, "runs", lambda o: is_true(o, "Ready"))
+    assert (len(running["status"]["active"]), judged(running)[0]) == (1, "Healthy")
+    gate.open()
     await ended(kubectl, eventually, namespace, "runs")
     done = await seen(kubectl, eventually, namespace, "runs", lambda o: o["status"]["phase"] == "Completed")
     assert judged(done)[0] == "Healthy"
@@ -96,8 +100,8 @@ async def test_a_run_that_failed_does_not_degrade_it(
         namespace,
         goosejob("fails", "stub: status 401", schedule="@every 2s", execution={"pool": pool}),
     )
-    assert (await ended(kubectl, eventually, namespace, "fails"))["outcome"] == "Failed"
-    obj = get(kubectl, namespace, "fails")
+    obj = await seen(kubectl, eventually, namespace, "fails", lambda o: is_true(o, "Ready") and last_run(o))
+    assert obj["status"]["lastRun"]["outcome"] == "Failed"
     failed = condition(obj, "LastRunSucceeded")
     assert failed is not None
     assert failed["status"] == "False"

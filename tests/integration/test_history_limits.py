@@ -23,8 +23,11 @@ def life(platform: Rig, namespace: str) -> Iterator[Life]:
 
 
 def runs(life: Life, prompt: str, number: int, **spec: Any) -> Object:
-    """Let it run so many times with this prompt, each asked for by hand."""
-    life.apply(prompt, schedule="0 0 1 1 *", **spec)
+    """Let it run so many times with this prompt, each asked for by hand.
+
+    A run is over for Temporal a moment after it is on record: with Forbid the next one could be skipped.
+    """
+    life.apply(prompt, schedule="0 0 1 1 *", concurrencyPolicy="Queue", **spec)
     obj = life.current()
     kind = "succeeded" if prompt == GOOD else "failed"
     before = status_of(obj)["counts"][kind]
