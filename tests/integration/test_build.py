@@ -12,6 +12,7 @@ from goosejobs_local.make import Maker, Unresolved
 from goosejobs_local.progress import Progress, silent
 
 VERSION = "1.2.3"
+WAITING = "waiting for another goosejobs that makes it"
 
 
 class Nothing(BaseHTTPRequestHandler):
@@ -97,14 +98,23 @@ def test_of_two_that_want_the_same_program_one_builds_it_and_the_other_waits(
     tmp_path: Path, tiny: Binary
 ) -> None:
     seen: list[Progress] = []
-    makers = [maker(tmp_path, report=seen) for _ in range(2)]
+    waits = threading.Event()
+
+    def hear(progress: Progress) -> None:
+        """Whoever makes it goes on once the other one has come."""
+        seen.append(progress)
+        if progress.text == WAITING:
+            waits.set()
+        waits.wait(60)
+
+    makers = [Maker(tmp_path / "cache", Commands(), hear, offline=True) for _ in range(2)]
     threads = [threading.Thread(target=one.make, args=[[tiny]]) for one in makers]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     texts = [progress.text for progress in seen]
-    assert texts.count("waiting for another goosejobs that makes it") == 1
+    assert texts.count(WAITING) == 1
     assert texts.count("built tiny 1.2.3") == 1
 
 

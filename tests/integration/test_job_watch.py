@@ -22,6 +22,7 @@ from support.rig import Rig
 Eventually = Callable[..., Any]
 Watching = Callable[..., contextlib.AbstractAsyncContextManager[Watch]]
 
+PATIENCE = 90.0
 JOBS, WATCHED = r"/jobs\?", r"/jobs\?watch=1"
 EXPIRED = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 410, "message": "too old"}
 
@@ -39,7 +40,7 @@ def watching(proxy: KubeProxy, namespace: str, pool: str) -> Watching:
     @contextlib.asynccontextmanager
     async def watching(**options: Any) -> AsyncIterator[Watch]:
         async with proxy.client() as kube, Watch(kube, pool, [namespace], **options) as watch:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 await watch.listed(namespace)
             yield watch
 
@@ -99,7 +100,7 @@ async def test_a_job_of_another_namespace_is_not_a_goosejobs_whatever_it_is_labe
     kubectl("create", "namespace", elsewhere)
     apply(kubectl, namespace, job("own", pool))
     apply(kubectl, elsewhere, job("forged", pool))
-    async with proxy.client() as kube, Watch(kube, pool, ["*"]) as watch, asyncio.timeout(20):
+    async with proxy.client() as kube, Watch(kube, pool, ["*"]) as watch, asyncio.timeout(PATIENCE):
         await watch.listed()
         assert known(watch) == {"own", "forged"}
         assert [j["metadata"]["name"] for j in watch.jobs_of(namespace, "uid-1")] == ["own"]
@@ -126,18 +127,18 @@ async def test_a_run_is_woken_and_nobody_asks_again_and_again(
     watching: Watching, kubectl: Kubectl, eventually: Eventually, namespace: str, pool: str, proxy: KubeProxy
 ) -> None:
     apply(kubectl, namespace, job("mine", pool), job("other", pool))
-    async with watching() as watch, asyncio.timeout(30):
+    async with watching() as watch, asyncio.timeout(3 * PATIENCE):
         with watch.follow(namespace, "mine") as sight:
             await eventually(lambda: not watch.trouble)
             await sight.change(0.01)
             kubectl("patch", "-n", namespace, "job", "other", "-p", '{"spec":{"activeDeadlineSeconds":7}}')
             kubectl("patch", "-n", namespace, "job", "mine", "-p", '{"spec":{"activeDeadlineSeconds":9}}')
-            await sight.change(20)
+            await sight.change(PATIENCE)
             assert sight.job is not None
             assert sight.job["spec"]["activeDeadlineSeconds"] == 9
             kubectl("delete", "-n", namespace, "job", "mine")
             while not sight.job_gone:
-                await sight.change(20)
+                await sight.change(PATIENCE)
             assert sight.job["spec"]["activeDeadlineSeconds"] == 9
         assert len(proxy.requests) == 4  # two lists, two watches
         assert watch.followed == frozenset()
