@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from support.gate import Gate
 from support.objects import Object, goosejob
 from support.rig import Rig
 
@@ -92,7 +93,14 @@ def start() -> Iterator[ExitStack]:
 async def test_each_line_that_kubectl_prints_of_a_life(
     rig: Rig, terminal: Terminal, start: ExitStack
 ) -> None:
-    job = goosejob("walk", "stub: slow 15", schedule="0 0 1 1 *", timeZone="Etc/UTC")
+    gate = Gate(rig.home)
+    job = goosejob(
+        "walk",
+        schedule="0 0 1 1 *",
+        timeZone="Etc/UTC",
+        concurrencyPolicy="Allow",  # a run's workflow ends a moment after its record stands
+        recipe={"inline": gate.recipe},
+    )
     terminal.apply(job)
     await terminal.prints("walk", ZONE, PHASE="Pending")
 
@@ -107,12 +115,15 @@ async def test_each_line_that_kubectl_prints_of_a_life(
     await terminal.prints("walk", ZONE, YEARLY, SCHEDULED, PHASE="Active")
     worker = start.enter_context(rig.start_worker())
     await terminal.prints("walk", ZONE, YEARLY, SCHEDULED, PHASE="Running")
+    gate.open()
     await terminal.prints("walk", ZONE, YEARLY, SCHEDULED, SUCCEEDED, PHASE="Active")
 
+    gate.shut()
     terminal.patch("walk", suspend=True)
     await terminal.prints("walk", ZONE, SUSPENDED, SUCCEEDED, PHASE="Paused", SCHEDULE="0 0 1 1 *")
     terminal("annotate", "goosejob", "walk", "--overwrite", f"{RUN}=second")
     await terminal.prints("walk", ZONE, SUSPENDED, SUCCEEDED, PHASE="Running", SCHEDULE="0 0 1 1 *")
+    gate.open()
     await terminal.prints("walk", ZONE, SUSPENDED, SUCCEEDED, PHASE="Paused", SCHEDULE="0 0 1 1 *")
 
     terminal.patch("walk", suspend=False, schedule="0 0 30 2 *")
@@ -150,6 +161,6 @@ async def test_each_line_that_kubectl_prints_of_a_life(
         MESSAGE=r"Waiting for 1 run\(s\) to end: goosejob/default/hangs/.*",
     )
     worker.thaw()
-    terminal("wait", "--for=delete", "goosejob/hangs", "--timeout=120s")
-    terminal("delete", "goosejob", "walk", "--timeout=120s")
+    terminal("wait", "--for=delete", "goosejob/hangs", "--timeout=300s")
+    terminal("delete", "goosejob", "walk", "--timeout=300s")
     assert terminal("get", "goosejobs") == ""
