@@ -7,15 +7,16 @@ import pytest
 
 from support import schedules
 from support.ledger import Ledger
-from support.objects import Eventually, Object, apply, get, goosejob, last_run, recipe
+from support.objects import Eventually, Object, apply, get, goosejob, is_true, last_run, recipe
 from support.postgres import Postgres
 from support.rig import Rig
 from support.schedules import schedule_id
 from support.temporal_server import TemporalServer
 
 NAMESPACE = "default"
-EVERY = timedelta(seconds=5)
+EVERY = timedelta(seconds=8)
 MOST_RECORDS = 25
+"""That all are on record, the whole test must not take so many times `EVERY`."""
 TOOLS = [{"type": "builtin", "name": "developer"}]
 
 
@@ -45,10 +46,21 @@ def status(rig: Rig, name: str) -> Object:
     return found
 
 
-def due_times(rig: Rig, name: str) -> list[datetime]:
+def due_times(found: Object) -> list[datetime]:
     """Of all runs on record, oldest first."""
-    recorded = status(rig, name).get("recentRuns", [])
-    return sorted(datetime.fromisoformat(run["scheduledTime"]) for run in recorded)
+    return sorted(datetime.fromisoformat(run["scheduledTime"]) for run in found.get("recentRuns", []))
+
+
+async def all_told(rig: Rig, temporal: TemporalServer, name: str) -> Object:
+    """It, once it is suspended and all runs that Temporal has started are on record."""
+    obj = get(rig.kubectl, NAMESPACE, name)
+    assert is_true(obj, "Suspended")
+    found = await schedules.describe(await temporal.connect(), schedule_id(obj))
+    assert found is not None
+    counts = obj["status"]["counts"]
+    ended = sum(counts.get(kind, 0) for kind in ("succeeded", "failed", "killed"))
+    assert ended == found.info.action_count
+    return obj
 
 
 async def test_schedules_and_runs_survive_that_server_and_database_are_killed(
@@ -66,8 +78,9 @@ async def test_schedules_and_runs_survive_that_server_and_database_are_killed(
     long = goosejob("long", "stub: slow 25", execution={"pool": pool})
     env: Any = temporal.environment
     with rig.start_operator(**env), rig.start_worker(pool=pool, **env):
-        apply(rig.kubectl, NAMESPACE, often, long)
-        await eventually(lambda: len(due_times(rig, "often")) >= 2)
+        apply(rig.kubectl, NAMESPACE, often)
+        await eventually(lambda: len(due_times(status(rig, "often"))) >= 2)
+        apply(rig.kubectl, NAMESPACE, long)
         await eventually(lambda: status(rig, "long")["active"])
         before = await schedules.schedule(
             await temporal.connect(), schedule_id(get(rig.kubectl, NAMESPACE, "often"))
@@ -84,21 +97,21 @@ async def test_schedules_and_runs_survive_that_server_and_database_are_killed(
         )
         assert after == before
 
-        await eventually(lambda: due_times(rig, "often")[-1] > back + 2 * EVERY)
+        await eventually(lambda: due_times(status(rig, "often"))[-1] > back + 2 * EVERY)
         rig.kubectl(
             "patch", "-n", NAMESPACE, "gj", "often", "--type=merge", "-p", '{"spec":{"suspend":true}}'
         )
-        await eventually(lambda: not status(rig, "often").get("active"))
+        often = await eventually(lambda: all_told(rig, temporal, "often"), timeout=180)
 
-        due = due_times(rig, "often")
+        due = due_times(often["status"])
         assert any(killed < time < back for time in due)
         assert due == [due[0] + EVERY * n for n in range(len(due))]  # none is missing, none is there twice
-        counts = status(rig, "often")["counts"]
+        counts = often["status"]["counts"]
         assert (counts["succeeded"], counts.get("failed", 0), counts.get("missed", 0)) == (len(due), 0, 0)
-        attempts = sum(run["attempt"] for run in status(rig, "often")["recentRuns"])
+        attempts = sum(run["attempt"] for run in often["status"]["recentRuns"])
         assert len(due) <= file.read_text().count("started") <= attempts
 
-        run = await eventually(lambda: last_run(get(rig.kubectl, NAMESPACE, "long")), timeout=120)
+        run = await eventually(lambda: last_run(get(rig.kubectl, NAMESPACE, "long")), timeout=240)
         assert run["outcome"] == "Succeeded"
         assert status(rig, "long")["counts"]["succeeded"] == 1
         rig.kubectl("delete", "-n", NAMESPACE, "gj", "often", "long")
