@@ -19,6 +19,8 @@ Eventually = Callable[..., Awaitable[Any]]
 
 NOBODY: Object = {"execution": {"pool": "nobody"}}
 LEASE = "goosejobs-operator"
+QUICK: Any = {"GOOSEJOBS_LEASE_SECONDS": "15"}
+"""Longer than anything stands still that is not meant to."""
 WELL = (200, {"status": "ok"})
 CRD = Path(__file__).parents[2] / "crds/goosejobs.yaml"
 
@@ -69,7 +71,7 @@ def test_without_its_extra_it_says_what_to_install() -> None:
 
 def readyz(handle: Handle) -> tuple[int, Object]:
     try:
-        with urllib.request.urlopen(f"http://{handle.address}/readyz", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{handle.address}/readyz", timeout=60) as answer:
             return answer.status, json.loads(answer.read())
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read())
@@ -90,21 +92,18 @@ async def test_one_replica_is_active_and_another_takes_over_when_it_dies(
     own_platform: Rig, eventually: Eventually
 ) -> None:
     rig = own_platform
-    quick: Any = {"GOOSEJOBS_LEASE_SECONDS": "5"}
-    with (
-        rig.start_operator(GOOSEJOBS_IDENTITY="one", **quick) as one,
-        rig.start_operator(GOOSEJOBS_IDENTITY="two", **quick) as two,
-    ):
-        await eventually(lambda: readyz(one) == WELL)
-        assert holder(rig) == "one"
-        await eventually(lambda: "holds it" in two.log)
-        assert readyz(two) == (200, {"status": "standing by: another replica is active"})
-        await served(rig, eventually, "first")
-        assert "created its schedule" not in two.log
-        one.kill9()
-        await served(rig, eventually, "second")
-        assert holder(rig) == "two"
-        assert "created its schedule" in two.log
+    with rig.start_operator(GOOSEJOBS_IDENTITY="one", **QUICK) as one:
+        await eventually(lambda: holder(rig) == "one")
+        with rig.start_operator(GOOSEJOBS_IDENTITY="two", **QUICK) as two:
+            await eventually(lambda: readyz(one) == WELL)
+            await eventually(lambda: "holds it" in two.log)
+            assert readyz(two) == (200, {"status": "standing by: another replica is active"})
+            await served(rig, eventually, "first")
+            assert "created its schedule" not in two.log
+            one.kill9()
+            await served(rig, eventually, "second")
+            assert holder(rig) == "two"
+            assert "created its schedule" in two.log
 
 
 @pytest.mark.invariant("I20")
@@ -112,10 +111,9 @@ async def test_a_replica_that_was_frozen_until_another_took_over_ends(
     own_platform: Rig, eventually: Eventually
 ) -> None:
     rig = own_platform
-    quick: Any = {"GOOSEJOBS_LEASE_SECONDS": "5"}
-    with rig.start_operator(GOOSEJOBS_IDENTITY="three", **quick) as three:
+    with rig.start_operator(GOOSEJOBS_IDENTITY="three", **QUICK) as three:
         await eventually(lambda: holder(rig) == "three")
-        with rig.start_operator(GOOSEJOBS_IDENTITY="four", **quick):
+        with rig.start_operator(GOOSEJOBS_IDENTITY="four", **QUICK):
             three.freeze()
             await eventually(lambda: holder(rig) == "four")
             three.thaw()
@@ -128,7 +126,7 @@ async def test_a_replica_that_stops_lets_the_next_one_go_on_at_once(
     own_platform: Rig, eventually: Eventually
 ) -> None:
     rig = own_platform
-    slow: Any = {"GOOSEJOBS_LEASE_SECONDS": "60"}
+    slow: Any = {"GOOSEJOBS_LEASE_SECONDS": "200"}  # what comes within `eventually` did not wait for it
     with rig.start_operator(GOOSEJOBS_IDENTITY="five", **slow) as five:
         await eventually(lambda: holder(rig) == "five")
         five.stop()
@@ -162,7 +160,7 @@ async def test_one_that_is_there_before_the_crd_waits_for_it_and_then_watches(
     for left in json.loads(rig.kubectl("get", "gj", "-A", "-o", "json").stdout)["items"]:
         which = (left["metadata"]["name"], "-n", left["metadata"]["namespace"])
         rig.kubectl("patch", "gj", *which, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
-    rig.kubectl("delete", "crd", "goosejobs.goosejobs.dev", "--timeout=60s")
+    rig.kubectl("delete", "crd", "goosejobs.goosejobs.dev", "--timeout=180s")
     try:
         with rig.start_operator(GOOSEJOBS_IDENTITY="early", GOOSEJOBS_RESYNC_SECONDS="3600") as early:
             await eventually(lambda: "apply its CRD" in early.log)
