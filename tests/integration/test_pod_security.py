@@ -2,6 +2,7 @@
 
 import json
 import re
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from subprocess import CompletedProcess
@@ -31,18 +32,21 @@ NOT_EVEN_A_POD = {"fail-procmount0", "fail-procmount1"}
 
 @pytest.fixture(scope="module")
 def restricted(kubectl: Kubectl) -> Iterator[str]:
-    """A namespace that enforces the profile, with the service accounts that the cases name."""
-    name = "restricted-pods"
+    """A namespace that enforces the profile, with the service accounts that the cases name.
+
+    Each worker of pytest-xdist that gets tests of this file makes one, and removes it.
+    """
+    name = f"restricted-{uuid.uuid4().hex[:8]}"
     labels = {
         "pod-security.kubernetes.io/enforce": "restricted",
         "pod-security.kubernetes.io/enforce-version": "v1.35",
     }
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
     kubectl("apply", "-f", "-", input=json.dumps(namespace))
-    for account in ACCOUNTS:  # the controller's `default` may come later than we do
+    for account in ACCOUNTS:  # the controller's `default` may come later than we do, or at the same time
         meta = {"name": account, "namespace": name}
         text = json.dumps({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta})
-        kubectl("apply", "-f", "-", input=text)
+        kubectl("apply", "--server-side", "-f", "-", input=text)
     yield name
     kubectl("delete", "namespace", name, "--wait=false")
 
