@@ -1,6 +1,5 @@
 """What a GooseJob becomes in Temporal, and what stands on it: real API server, Temporal and operator."""
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -11,6 +10,7 @@ from temporalio.api.schedule.v1 import Schedule
 from temporalio.client import Client
 
 from support import schedules
+from support.lifecycle_watch import Recording
 from support.objects import Kubectl, Object, apply, condition, get, goosejob, is_true
 from support.rig import Handle, Rig
 from support.schedules import argument, schedule, schedule_id
@@ -201,7 +201,7 @@ async def test_an_object_made_anew_under_the_name_inherits_nothing(
 ) -> None:
     apply(kubectl, namespace, goosejob("a", "old", schedule="0 8 * * *", suspend=True, **NOBODY))
     old = await ready(kubectl, eventually, namespace, "a")
-    kubectl("delete", "-n", namespace, "gj", "a", "--timeout=30s")
+    kubectl("delete", "-n", namespace, "gj", "a", "--timeout=180s")
     apply(kubectl, namespace, goosejob("a", "new", schedule="0 9 * * *", **NOBODY))
     new = await ready(kubectl, eventually, namespace, "a")
     assert await schedule(client, schedule_id(old)) is None
@@ -217,7 +217,7 @@ async def test_a_deletion_without_any_worker_ends_and_leaves_no_run(
 ) -> None:
     apply(kubectl, namespace, goosejob("once", **NOBODY))
     obj = await ready(kubectl, eventually, namespace, "once")
-    kubectl("delete", "-n", namespace, "gj", "once", "--timeout=30s")
+    kubectl("delete", "-n", namespace, "gj", "once", "--timeout=180s")
     found = await client.get_workflow_handle(f"{schedule_id(obj)}/once").describe()
     assert found.close_time is not None
 
@@ -233,7 +233,7 @@ async def test_a_namespace_can_go(
         for n in range(5):
             await ready(kubectl, eventually, "going", f"job-{n}")
     finally:
-        kubectl("delete", "namespace", "going", "--timeout=60s")
+        kubectl("delete", "namespace", "going", "--timeout=300s")
     assert platform.kubectl("get", "namespace", "going", check=False).returncode != 0
     await eventually(lambda: _none_left(client, "goosejob/going/"))
 
@@ -266,7 +266,7 @@ async def test_a_recipe_in_the_pools_folder_waits_for_a_worker_and_is_kept_by_va
     file.write_text('version: "1.0.0"\ntitle: t\ndescription: d\nprompt: from the folder\n')
     start_worker(pool=pool)
     obj = await ready(kubectl, eventually, namespace, "a")
-    assert is_true(obj, "WorkersAvailable")
+    await eventually(lambda: is_true(get(kubectl, namespace, "a"), "WorkersAvailable"))
     found = await schedule(client, schedule_id(obj))
     assert found is not None
     recipe = (await argument(client, found)).recipe
@@ -290,31 +290,17 @@ async def test_nothing_is_written_on_the_object_but_status_and_finalizer(
 async def test_what_every_watcher_sees_is_consistent(
     kubectl: Kubectl, eventually: Eventually, namespace: str, platform: Rig
 ) -> None:
-    arguments = ("get", "gj", "-n", namespace, "-o", "json", "--watch", "--output-watch-events")
-    watch = await asyncio.create_subprocess_exec(
-        *platform.platform.kubectl(*arguments), stdout=asyncio.subprocess.PIPE
-    )
-    try:
+    with Recording(platform, namespace, "a") as seen:
         for number, when in enumerate(("0 8 * * *", "61 * * * *", "0 9 * * *"), start=1):
             apply(kubectl, namespace, goosejob("a", schedule=when, **NOBODY))
             await eventually(
                 lambda number=number: get(kubectl, namespace, "a")["status"]["observedGeneration"] == number,
                 timeout=90,
             )
-        kubectl("delete", "-n", namespace, "gj", "a", "--timeout=30s")
-    finally:
-        watch.terminate()
-    text, decoder, events = (await watch.communicate())[0].decode(), json.JSONDecoder(), []
-    while text.strip():
-        try:
-            event, end = decoder.raw_decode(text := text.lstrip())
-        except json.JSONDecodeError:  # kubectl was ended in the middle of its last one
-            break
-        events.append(event)
-        text = text[end:]
-    assert len(events) >= 6
-    for event in events:
-        obj = event["object"]
+        kubectl("delete", "-n", namespace, "gj", "a", "--timeout=180s")
+    assert seen.events[-1]["type"] == "DELETED"
+    assert len(seen.events) >= 6
+    for obj in seen.objects:
         observed, generation = obj["status"]["observedGeneration"], obj["metadata"]["generation"]
         assert observed <= generation
         truths = {c["type"]: c["status"] for c in obj["status"].get("conditions", [])}

@@ -11,7 +11,7 @@ import yaml
 
 from support import job_pool
 from support.events import events, told
-from support.objects import apply, condition, ended, get, goosejob, last_run, recipe
+from support.objects import Object, apply, condition, ended, get, goosejob, last_run, recipe
 from support.rbac import DATA
 from support.rig import Handle, Rig
 
@@ -103,7 +103,7 @@ async def test_a_goosejob_lives_its_whole_life_under_the_least_rights(
         ready = condition(get(least.kubectl, "default", "mapped"), "Ready")
         assert ready is not None
         assert ready["status"] == "True"
-        least.kubectl("delete", "gj", "mapped", "--timeout=60s")
+        least.kubectl("delete", "gj", "mapped", "--timeout=180s")
         assert "orbidden" not in operator.log + worker.log
 
 
@@ -134,7 +134,12 @@ async def test_a_worker_of_processes_reads_a_secret_once_its_name_is_allowed(
                 timeout=90,
             )
         assert "orbidden" not in operator.log
-        least.kubectl("delete", "gj", "needs", "--timeout=60s")
+        least.kubectl("delete", "gj", "needs", "--timeout=180s")
+
+
+def job_of(rig: Rig, name: str) -> Object:
+    found: Object = json.loads(rig.kubectl("get", "job", name, "-o", "json").stdout)
+    return found
 
 
 async def test_a_worker_of_jobs_needs_no_more_than_its_rights(
@@ -152,13 +157,11 @@ async def test_a_worker_of_jobs_needs_no_more_than_its_rights(
         least.kubectl("patch", "job", name, "--subresource=status", "--type=merge", "-p", json.dumps(FAILED))
         run = await ended(least.kubectl, eventually, "default", "pods")
         assert (run["outcome"], run["jobName"]) == ("Failed", name)
-        await eventually(
-            lambda: "ttlSecondsAfterFinished" in job_pool.jobs(least.kubectl, "default", "pods")[0]["spec"]
-        )
+        await eventually(lambda: "ttlSecondsAfterFinished" in job_of(least, name)["spec"])
         await eventually(lambda: "RunFailed" in told(least.kubectl, "default", "pods"))
         messages = [each["message"] for each in events(least.kubectl, "default", "pods")]
         assert any(message.endswith(f" started: Job {name}") for message in messages)
-        least.kubectl("delete", "gj", "pods", "--timeout=60s")
+        least.kubectl("delete", "gj", "pods", "--timeout=180s")
         assert "orbidden" not in operator.log + worker.log
 
 

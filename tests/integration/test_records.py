@@ -27,7 +27,8 @@ from goosejobs.record import announced, recorded
 from goosejobs_worker.workflow import RECORD, GooseJobRecord
 from support.goose_runs import closed_port
 from support.kube_proxy import At, KubeProxy, kube_proxy
-from support.objects import Kubectl, Object, apply, ended, get, goosejob, last_run
+from support.lifecycle_watch import Recording
+from support.objects import Kubectl, Object, apply, ended, get, goosejob, is_true, last_run
 from support.rig import Handle, Rig
 from support.run_history import handle
 
@@ -112,7 +113,7 @@ async def test_a_record_that_is_refused_for_what_is_in_it_says_at_least_how_the_
 
 
 async def test_a_status_with_everything_at_its_bounds_is_taken(
-    kube: Kube, kubectl: Kubectl, namespace: str
+    kube: Kube, kubectl: Kubectl, namespace: str, platform: Rig
 ) -> None:
     limits: dict[str, Any] = {"successfulRunsHistoryLimit": 25, "failedRunsHistoryLimit": 25}
     apply(kubectl, namespace, goosejob("wide", schedule="@yearly", suspend=True, **limits))
@@ -131,7 +132,7 @@ async def test_a_status_with_everything_at_its_bounds_is_taken(
     ]
 
     def fill(obj: Object) -> Object:
-        """All at once: an operator that looks in between takes out what no workflow stands behind."""
+        """All at once: an operator that looks at it takes out what no workflow stands behind."""
         full = obj
         for number in range(32):
             busy = {"id": f"active-{number}", "workflow_id": "w" * 512}
@@ -142,8 +143,9 @@ async def test_a_status_with_everything_at_its_bounds_is_taken(
             full = full | {"status": recorded(full, told, now)}
         return dict(full["status"])
 
-    assert await kube.write_runs(ref, fill)
-    obj = get(kubectl, namespace, "wide")
+    with Recording(platform, namespace, "wide") as seen:
+        assert await kube.write_runs(ref, fill)
+    obj = next(each for each in seen.objects if each["status"].get("active"))
     status = obj["status"]
     assert (len(status["active"]), len(status["recentRuns"])) == (32, 25)
     assert {len(run["attempts"]) for run in (*status["active"], status["lastRun"])} == {10}
@@ -200,8 +202,10 @@ async def test_a_record_that_may_not_be_written_is_given_up_in_the_end_with_its_
     assert "gave a run's record up" in worker.log
 
 
+@pytest.mark.usefixtures("operator")
 async def test_a_record_that_may_be_written_again_soon_enough_is_written(
     kubectl: Kubectl,
+    eventually: Eventually,
     namespace: str,
     start_worker: Start,
     pool: str,
@@ -210,7 +214,9 @@ async def test_a_record_that_may_be_written_again_soon_enough_is_written(
 ) -> None:
     proxy.plan(At.REQUEST, "PATCH", STATUS, refusal(403, "the worker may not"), times=3)
     start_worker(pool=pool, KUBECONFIG=str(proxy.kubeconfig))
-    apply(kubectl, namespace, goosejob("allowed", suspend=True))
+    apply(kubectl, namespace, goosejob("allowed", suspend=True, execution={"pool": "nobody"}))
+    # From then on the operator has nothing to write there: a conflict would be one request more.
+    await eventually(lambda: is_true(get(kubectl, namespace, "allowed"), "Suspended"))
     await (await start_record(temporal, pool, news(ref_of(kubectl, namespace, "allowed")))).result()
     assert (last_run(get(kubectl, namespace, "allowed")) or {})["reason"] == "RateLimited"
     assert proxy.seen("PATCH", "/status") == 4
