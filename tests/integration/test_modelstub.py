@@ -140,7 +140,7 @@ async def test_as_a_program_it_prints_its_address_once_it_can_be_reached() -> No
     )
     try:
         assert program.stdout is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             url = (await program.stdout.readline()).decode().strip()
             async with aiohttp.ClientSession(url) as client, client.get("/v1/models") as response:
                 assert [model["id"] for model in (await response.json())["data"]] == ["stub"]

@@ -187,8 +187,7 @@ async def test_each_example_is_served(kubectl: Kubectl, eventually: Eventually, 
     for name in names:
         run = await ended(kubectl, eventually, namespace, name)
         assert run["outcome"] == "Succeeded", (name, run)
-    stalled = condition(get(kubectl, namespace, "job-with-secret"), "Stalled")
-    assert stalled is not None
+    stalled = await eventually(lambda: condition(get(kubectl, namespace, "job-with-secret"), "Stalled"))
     assert stalled["message"].startswith("spec.execution.job: pool default runs processes")
 
 
@@ -197,6 +196,6 @@ async def test_deleting_in_the_middle_of_a_run_leaves_nothing(
 ) -> None:
     apply(kubectl, namespace, goosejob("doomed", "stub: hang", schedule="@every 2s"))
     await eventually(lambda: get(kubectl, namespace, "doomed")["status"].get("active"))
-    kubectl("delete", "-n", namespace, "gj", "doomed", "--timeout=60s")
+    kubectl("delete", "-n", namespace, "gj", "doomed", "--timeout=180s")
     left = kubectl("get", "-n", namespace, "gj", "-o", "name").stdout
     assert left == ""

@@ -151,14 +151,15 @@ async def test_a_file_in_the_pools_folder_says_when_it_runs_until_the_spec_chang
     kubectl: Kubectl, eventually: Eventually, namespace: str, platform: Rig
 ) -> None:
     file = Path(platform.home) / "recipes" / f"{namespace}.json"
+    hour = (datetime.now(UTC) + timedelta(hours=6)).hour  # so that it is not due just now
     file.write_text(json.dumps(own("0 4 * * *")))
     job = goosejob("filed", scheduleFrom="Recipe", recipe={"path": file.name})
     apply(kubectl, namespace, job)
     await served(kubectl, eventually, namespace, "filed", "0 4 * * *")
-    file.write_text(json.dumps(own("0 3 * * *")))
+    file.write_text(json.dumps(own(f"0 {hour} * * *")))
     job["spec"]["startingDeadlineSeconds"] = 60
     apply(kubectl, namespace, job)
-    obj = await served(kubectl, eventually, namespace, "filed", "0 3 * * *")
+    obj = await served(kubectl, eventually, namespace, "filed", f"0 {hour} * * *")
     due = datetime.fromisoformat(obj["status"]["nextScheduleTime"])
     assert timedelta(0) < due - datetime.now(UTC) <= timedelta(days=1)
-    assert due.hour == 3
+    assert due.hour == hour

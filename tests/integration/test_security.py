@@ -55,7 +55,7 @@ async def test_objects_nested_as_deep_as_the_api_server_takes_end_nobody(
         found = await stalled(kubectl, eventually, namespace, name)
         assert (found["reason"], "deeper than 64 levels" in found["message"]) == ("InvalidRecipe", True)
     assert operator.alive
-    kubectl("delete", "-n", namespace, "gj", "--all", "--timeout=30s")
+    kubectl("delete", "-n", namespace, "gj", "--all", "--timeout=180s")
 
 
 async def test_a_large_recipe_does_not_grow_in_the_operator(
@@ -67,7 +67,7 @@ async def test_a_large_recipe_does_not_grow_in_the_operator(
     found = await stalled(kubectl, eventually, namespace, "large")
     assert (found["reason"], "has 1200" in found["message"]) == ("RecipeTooLarge", True), found
     assert operator.alive
-    kubectl("delete", "-n", namespace, "gj", "large", "--timeout=30s")
+    kubectl("delete", "-n", namespace, "gj", "large", "--timeout=180s")
 
 
 def touches(trace: Path) -> Object:
@@ -133,7 +133,7 @@ async def test_a_status_edited_by_hand_ends_nobody_elses_run(
     run = {"id": "x", "workflowId": workflow_id, "trigger": "Once", "startTime": "2026-01-01T00:00:00Z"}
     claim = json.dumps({"status": {"active": [run]}})
     kubectl("patch", "-n", namespace, "gj", "thief", "--subresource=status", "--type=merge", "-p", claim)
-    kubectl("delete", "-n", namespace, "gj", "thief", "--timeout=30s")
+    kubectl("delete", "-n", namespace, "gj", "thief", "--timeout=180s")
     assert names.FINALIZER in thief["metadata"]["finalizers"]  # so the operator had its look
     temporal = await Client.connect(temporal_address)
     handle = temporal.get_workflow_handle(workflow_id)

@@ -25,7 +25,7 @@ async def run_worker(**env: str) -> tuple[int | None, str]:
         env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **env},
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         _, said = await process.communicate()
     return process.returncode, said.decode()
 
@@ -37,7 +37,7 @@ def free_address() -> str:
 
 def health(address: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(f"http://{address}/readyz", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{address}/readyz", timeout=60) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -115,8 +115,9 @@ async def test_without_temporal_it_waits_says_for_what_and_can_be_stopped(
 ) -> None:
     address = free_address()
     worker = start_worker(wait=False, TEMPORAL_ADDRESS=address)
-    await eventually(lambda: health(worker.address)[1].startswith("waiting: "))
-    status, state = health(worker.address)
+    status, state = await eventually(
+        lambda: (found := health(worker.address))[1].startswith("waiting: ") and found
+    )
     assert status == 503
     assert address in state
     worker.stop()

@@ -12,7 +12,7 @@ Eventually = Callable[..., Awaitable[Any]]
 
 def metric(handle: Handle, name: str) -> float:
     """The value of one of its metrics."""
-    with urllib.request.urlopen(f"http://{handle.address}/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://{handle.address}/metrics", timeout=60) as answer:
         text = answer.read().decode()
     found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
     return float(found.group(1)) if found else 0.0

@@ -30,7 +30,7 @@ SERVER_NAME = "temporal.test"
 _SERVICES = ("frontend", "matching", "history", "worker")
 _SERVER = "temporal-server"
 _RETENTION = timedelta(days=1)
-_READY_SECONDS = 90.0
+_READY_SECONDS = 240.0
 
 
 def sqlite(file: Path) -> dict[str, Any]:
