@@ -17,14 +17,15 @@ from goosejobs_local.imagebuild import CHECKOUT, OPERATOR, WORKER, WORKER_SLIM, 
 from support import job_pool
 from support.helm import CHARTS, helm
 from support.objects import Object, apply, ended, get, goosejob, is_true, recipe
+from support.pods import PATIENCE
 from support.rig import Rig
 
 Eventually = Callable[..., Any]
 
-pytestmark = pytest.mark.timeout(900)  # images are built and unpacked
+pytestmark = pytest.mark.timeout(1800)  # images are built; the first time, all in them is fetched
 
 SYSTEM, TEAM = "goosejobs-system", "team-a"
-WAIT = ("--wait", "--timeout=120s")
+WAIT = ("--wait", "--timeout=300s")
 KEYS = "goosejobs-keys"
 
 
@@ -89,9 +90,9 @@ def cluster(own_node: Rig) -> Cluster:
     return Cluster(own_node, own_node.goose_image())
 
 
-async def in_flight(cluster: Cluster, eventually: Eventually, name: str, seconds: int = 25) -> Object:
-    """A GooseJob whose pod runs and takes its time; the pod."""
-    apply(cluster.kubectl, TEAM, goosejob(name, f"stub: slow {seconds}"))
+async def in_flight(cluster: Cluster, eventually: Eventually, name: str) -> Object:
+    """A GooseJob whose pod runs until it is released; the pod."""
+    apply(cluster.kubectl, TEAM, job_pool.held(name))
 
     def runs() -> Object | None:
         found = job_pool.pods(cluster.kubectl, TEAM, name)
@@ -105,6 +106,21 @@ def has_ended(cluster: Cluster, name: str) -> bool:
     """Whether its one pod has ended well."""
     [pod] = job_pool.pods(cluster.kubectl, TEAM, name)
     return bool(pod["status"]["phase"] == "Succeeded")
+
+
+def release(cluster: Cluster, pod: Object) -> None:
+    """Let the run in a pod come to its end."""
+    job_pool.release(cluster.kubectl, TEAM, pod)
+
+
+def pods_of_both(cluster: Cluster) -> set[str]:
+    """The pods of pool and operator."""
+    return cluster.pods_of("pool", TEAM) | cluster.pods_of("goosejobs", SYSTEM)
+
+
+async def replaced(cluster: Cluster, eventually: Eventually, before: set[str]) -> None:
+    """Wait until none of the pods that there were is left: Helm does not wait for those that go."""
+    await eventually(lambda: before.isdisjoint(pods_of_both(cluster)))
 
 
 async def survived(cluster: Cluster, eventually: Eventually, name: str, pod: Object) -> None:
@@ -157,7 +173,7 @@ async def test_the_example_runs_in_a_pod(cluster: Cluster, eventually: Eventuall
 async def test_a_run_survives_an_upgrade_of_pool_and_operator(
     cluster: Cluster, eventually: Eventually
 ) -> None:
-    before = cluster.pods_of("pool", TEAM), cluster.pods_of("goosejobs", SYSTEM)
+    before = pods_of_both(cluster)
     pod = await in_flight(cluster, eventually, "upgraded")
     changed = ["--set", "template.job.labels.generation=two"]
     cluster.helm(
@@ -173,36 +189,43 @@ async def test_a_run_survives_an_upgrade_of_pool_and_operator(
         *WAIT,
         namespace=SYSTEM,
     )
-    for old, now in zip(before, (("pool", TEAM), ("goosejobs", SYSTEM)), strict=True):
-        await eventually(lambda old=old, now=now: old.isdisjoint(cluster.pods_of(*now)))
+    await replaced(cluster, eventually, before)
+    release(cluster, pod)
     await survived(cluster, eventually, "upgraded", pod)
 
 
 async def test_the_upgraded_pool_makes_other_pods(cluster: Cluster, eventually: Eventually) -> None:
     apply(cluster.kubectl, TEAM, goosejob("labelled", schedule="0 0 1 1 *"))
     await eventually(lambda: is_true(get(cluster.kubectl, TEAM, "labelled"), "Ready"))
-    pod = await in_flight(cluster, eventually, "second", seconds=1)
+    pod = await in_flight(cluster, eventually, "second")
     assert pod["metadata"]["labels"]["generation"] == "two"
+    release(cluster, pod)
 
 
 async def test_a_run_survives_a_rollback(cluster: Cluster, eventually: Eventually) -> None:
+    before = pods_of_both(cluster)
     pod = await in_flight(cluster, eventually, "rolled-back")
     cluster.helm("rollback", "pool", "1", *WAIT, namespace=TEAM)
     cluster.helm("rollback", "goosejobs", "1", *WAIT, namespace=SYSTEM)
     assert cluster.revision("pool", TEAM) == cluster.revision("goosejobs", SYSTEM) == 3
+    await replaced(cluster, eventually, before)
+    release(cluster, pod)
     await survived(cluster, eventually, "rolled-back", pod)
-    pod = await in_flight(cluster, eventually, "third", seconds=1)
+    pod = await in_flight(cluster, eventually, "third")
     assert "generation" not in pod["metadata"]["labels"]
+    release(cluster, pod)
     cluster.helm("test", "goosejobs", namespace=SYSTEM)
 
 
 async def test_a_pool_that_serves_another_namespace_may_work_there(
     cluster: Cluster, eventually: Eventually
 ) -> None:
+    before = cluster.pods_of("pool", TEAM)
     served = ["--set", f"namespaces={{{TEAM},team-b}}"]
     cluster.helm(
         "upgrade", "pool", cluster.chart("goosejobs-worker"), *cluster.jobs, *served, *WAIT, namespace=TEAM
     )
+    await replaced(cluster, eventually, before)  # an old worker would refuse that namespace
     apply(cluster.kubectl, "team-b", goosejob("guest", "stub: answer from afar"))
     run = await ended(cluster.kubectl, eventually, "team-b", "guest")
     assert (run["outcome"], run["result"]) == ("Succeeded", "from afar"), run
@@ -242,8 +265,11 @@ async def test_a_pool_of_processes_runs_its_recipe_folder_with_the_secret_that_i
 async def test_runs_outlive_their_pool_and_are_recorded_by_the_next_one(
     cluster: Cluster, eventually: Eventually
 ) -> None:
-    pod = await in_flight(cluster, eventually, "orphan", seconds=15)
+    before = cluster.pods_of("pool", TEAM)
+    pod = await in_flight(cluster, eventually, "orphan")
     cluster.helm("uninstall", "pool", "--wait", namespace=TEAM)
+    await replaced(cluster, eventually, before)
+    release(cluster, pod)
     await eventually(lambda: has_ended(cluster, "orphan"))
     assert "lastRun" not in get(cluster.kubectl, TEAM, "orphan")["status"]
     cluster.helm("install", "pool", cluster.chart("goosejobs-worker"), *cluster.jobs, *WAIT, namespace=TEAM)
@@ -254,7 +280,7 @@ async def test_what_was_uninstalled_in_order_leaves_the_crd_and_nothing_of_ours(
     cluster: Cluster, eventually: Eventually
 ) -> None:
     for namespace in (TEAM, "team-b"):
-        cluster.kubectl("delete", "goosejobs", "--all", "-n", namespace, "--timeout=60s")
+        cluster.kubectl("delete", "goosejobs", "--all", "-n", namespace, PATIENCE)
     cluster.helm("uninstall", "pool", "--wait", namespace=TEAM)
     cluster.helm("uninstall", "goosejobs", "--wait", namespace=SYSTEM)
     assert "goosejobs.goosejobs.dev" in cluster.helm("uninstall", "goosejobs-crds")

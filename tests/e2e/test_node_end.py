@@ -12,8 +12,9 @@ import pytest
 
 from goosejobs_local import network, platform, processes, sandbox, state
 from goosejobs_local.node import PAUSE_IMAGE
+from goosejobs_local.resolve import Resolver
 from support import rig as rigs
-from support.pods import apply, pod, wait
+from support.pods import apply, pod, wait, wait_for_account
 from support.rig import Rig
 
 WELL_KNOWN = (
@@ -34,11 +35,23 @@ def home() -> Iterator[Path]:
         yield home
 
 
+@pytest.fixture
+def never_ready(tmp_path: Path) -> Path:
+    """A kubectl that waits for a node without an end: who uses it stays on its way up."""
+    kubectl = Resolver().resolve(["kubectl"])["kubectl"].path
+    path = tmp_path / "kubectl"
+    path.write_text(
+        f"""#!/bin/sh\ncase " $* " in *" wait node/"*) exec sleep 600 ;; esac\nexec {kubectl} "$@"\n"""
+    )
+    path.chmod(0o755)
+    return path
+
+
 def begin(home: Path) -> Rig:
     """A node, and a pod on it."""
     rig = Rig(home, rigs.node_options())
     rig.up()
-    rig.kubectl("wait", "serviceaccount/default", "--for=create", "--timeout=30s")
+    wait_for_account(rig.kubectl, "default")
     manifest = pod("waits", PAUSE_IMAGE, "/pause", "-P")
     manifest["spec"]["restartPolicy"] = "Always"
     apply(rig.kubectl, "default", manifest)
@@ -96,13 +109,13 @@ def test_down_leaves_nothing_of_a_node(home: Path, first_killed: bool) -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "told-to-end"])
 @pytest.mark.parametrize("part", ["node", "containerd", "kube-scheduler"])
 def test_an_up_that_ends_on_its_way_leaves_nothing_after_down(
-    home: Path, part: str, number: signal.Signals
+    home: Path, part: str, number: signal.Signals, never_ready: Path
 ) -> None:
     before = {path for path in WELL_KNOWN if path.exists()}
-    env = {**os.environ, "GOOSEJOBS_HOME": str(home)}
+    env = {**os.environ, "GOOSEJOBS_HOME": str(home), "GOOSEJOBS_BIN_KUBECTL": str(never_ready)}
     argv = [sys.executable, "-m", "goosejobs_local", "up", "--node"]
     with subprocess.Popen(argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT) as up:
-        assert processes.wait_until(lambda: part in state.load(home / platform.STATE).parts, 60)
+        assert processes.wait_until(lambda: part in state.load(home / platform.STATE).parts, 300)
         up.send_signal(number)
     assert up.returncode in {-9, 130}
     if number == signal.SIGKILL:
@@ -114,8 +127,10 @@ def test_an_up_that_ends_on_its_way_leaves_nothing_after_down(
 def test_a_node_whose_every_process_was_killed_comes_up_again_with_its_pods(home: Path) -> None:
     rig = begin(home)
     first = rig.platform.child(sandbox.INIT)
-    for child in rig.platform.children():
+    killed = rig.platform.children()
+    for child in killed:
         os.kill(child.pid, signal.SIGKILL)
+    assert processes.wait_until(lambda: not any(child.alive for child in killed), 90)
     again = Rig(home, rigs.node_options())
     again.up()
     assert again.platform.child(sandbox.INIT) != first

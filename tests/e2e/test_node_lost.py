@@ -3,7 +3,7 @@
 import pytest
 
 from goosejobs_local.node import NAME, PAUSE_IMAGE
-from support.pods import apply, pod, wait
+from support.pods import PATIENCE, apply, pod, wait, wait_for_account
 from support.rig import Rig
 from support.spare_node import spare_node
 
@@ -26,14 +26,14 @@ def test_a_pod_on_a_node_whose_kubelet_is_gone_is_marked_for_deletion_and_goes_w
     own_node: Rig, killed: bool
 ) -> None:
     kubectl = own_node.kubectl
-    kubectl("wait", "serviceaccount/default", "--for=create", "--timeout=30s")
+    wait_for_account(kubectl, "default")
     apply(kubectl, "default", pod("lost", PAUSE_IMAGE, "/pause", "-P"))
     wait(kubectl, "default", "lost", "condition=Ready")
     kubelet = own_node.server("kubelet")
     with spare_node(kubectl):
         kubelet.kill9() if killed else kubelet.freeze()
-        kubectl("wait", f"node/{NAME}", "--for=condition=Ready=Unknown", "--timeout=30s")
+        kubectl("wait", f"node/{NAME}", "--for=condition=Ready=Unknown", PATIENCE)
         wait(kubectl, "default", "lost", "condition=DisruptionTarget")
     own_node.restart("kubelet") if killed else kubelet.thaw()
-    kubectl("wait", f"node/{NAME}", "--for=condition=Ready", "--timeout=30s")
+    kubectl("wait", f"node/{NAME}", "--for=condition=Ready", PATIENCE)
     wait(kubectl, "default", "lost", "delete")

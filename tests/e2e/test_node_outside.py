@@ -7,15 +7,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
 
-from goosejobs_local import network, platform, sandbox
+from goosejobs_local import network, platform, processes, sandbox
 from goosejobs_local.debian import Root
 from support import rig as rigs
-from support.pods import apply, pod, run, wait
+from support.pods import apply, pod, run, wait, wait_for_account
 from support.rig import Rig
 
 SERVE = """
@@ -112,7 +113,7 @@ def call(argv: list[str], tools: Root) -> None:
 def begin(home: Path, *, outside: bool) -> Rig:
     rig = Rig(home, rigs.node_options(outside=outside))
     rig.up()
-    rig.kubectl("wait", "serviceaccount/default", "--for=create", "--timeout=30s")
+    wait_for_account(rig.kubectl, "default")
     return rig
 
 
@@ -141,10 +142,10 @@ def test_nobody_outside_reaches_the_api_server_or_a_pod(outside: Outside) -> Non
         assert rig.platform.network
         host, port = rig.platform.network.host, rig.platform.port("kube-apiserver")
         for target, number in ((host, port), (address, 8080)):
-            with socket.create_connection((target, number), timeout=10):
+            with socket.create_connection((target, number), timeout=90):
                 pass
             assert not outside.reaches(target, number)
         # It is our rules that keep them out, and nothing that the test got wrong.
         call(["nft", "delete", "table", "ip", sandbox.table(home)], rigs.node_options().tools)
-        assert outside.reaches(host, port)
-        assert outside.reaches(address, 8080)
+        for target, number in ((host, port), (address, 8080)):
+            assert processes.wait_until(partial(outside.reaches, target, number), 90)

@@ -10,11 +10,12 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from goosejobs_local import state
+from goosejobs_local import processes, state
 from goosejobs_local.platform import STATE
 from goosejobs_local.resolve import Resolver
 from support import rig as rigs
-from support.objects import goosejob
+from support.objects import Eventually, goosejob
+from support.pods import PATIENCE
 
 NODE = {"node", "containerd", "kubelet", "kube-proxy", "coredns", "kube-scheduler"}
 
@@ -47,18 +48,30 @@ def kubectl(home: Path, *arguments: str, text: str = "") -> str:
 def test_a_goosejob_runs_in_a_pod(home: Path) -> None:
     job = goosejob("in-a-pod", "stub: answer hello from a pod")
     kubectl(home, "apply", "-f", "-", text=json.dumps(job))
-    kubectl(home, "wait", "goosejob/in-a-pod", "--for=jsonpath={.status.completionTime}", "--timeout=60s")
+    kubectl(home, "wait", "goosejob/in-a-pod", "--for=jsonpath={.status.completionTime}", PATIENCE)
     status = json.loads(kubectl(home, "get", "goosejob", "in-a-pod", "-o", "json"))["status"]
     assert (status["lastRun"]["outcome"], status["lastRun"]["result"]) == ("Succeeded", "hello from a pod")
     log = kubectl(home, "logs", f"job/{status['lastRun']['jobName']}")
     assert json.loads(log.splitlines()[-1])["type"] == "complete"
 
 
-def test_status_and_logs_know_the_parts_of_the_node(home: Path) -> None:
-    answer = goosejobs(home, "status")
-    rows = {line.split()[0]: line.split()[1] for line in answer.stdout.splitlines()[1:] if line}
+async def all_well(home: Path, eventually: Eventually) -> str:
+    """What `status` prints once every part has answered in time."""
+
+    def status() -> str:
+        answer = goosejobs(home, "status")
+        assert answer.returncode == 0, answer.stdout
+        return answer.stdout
+
+    printed: str = await eventually(status)
+    return printed
+
+
+async def test_status_and_logs_know_the_parts_of_the_node(home: Path, eventually: Eventually) -> None:
+    printed = await all_well(home, eventually)
+    rows = {line.split()[0]: line.split()[1] for line in printed.splitlines()[1:] if line}
     assert set(rows) > NODE
-    assert (answer.returncode, set(rows.values())) == (0, {"well"})
+    assert set(rows.values()) == {"well"}
     assert "Started kubelet" in goosejobs(home, "logs", "kubelet", "-n", "10000").stdout
 
 
@@ -69,11 +82,14 @@ def test_a_plain_up_keeps_the_node_and_starts_nothing(home: Path) -> None:
     assert state.load(home / STATE).parts == before
 
 
-def test_a_part_of_the_node_that_is_dead_is_named_and_started_again_by_up(home: Path) -> None:
+async def test_a_part_of_the_node_that_is_dead_is_named_and_started_again_by_up(
+    home: Path, eventually: Eventually
+) -> None:
     kubelet = state.load(home / STATE).parts["kubelet"].child
     os.kill(kubelet.pid, 9)
+    assert processes.wait_until(lambda: not kubelet.alive, 90)
     answer = goosejobs(home, "status")
     assert answer.returncode == 1
     assert "kubelet: its process has ended" in answer.stdout
     assert goosejobs(home, "up").returncode == 0
-    assert goosejobs(home, "status").returncode == 0
+    await all_well(home, eventually)
