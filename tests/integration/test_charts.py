@@ -53,9 +53,7 @@ def test_a_chart_passes_helms_own_strict_checks(case: Case) -> None:
 @pytest.fixture(scope="module")
 def strict(platform: Rig) -> Iterator[str]:
     """A namespace that admits "restricted" pods only. There are other projects' kinds, too."""
-    for file in foreign.crds(OTHERS):
-        platform.kubectl("apply", "--server-side", "-f", str(file))
-        platform.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(file))
+    foreign.install(platform.kubectl, OTHERS)
     name = f"charts-{uuid.uuid4().hex[:8]}"
     platform.kubectl("create", "namespace", name)
     platform.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")

@@ -45,9 +45,7 @@ def build(kubectl: Kubectl) -> Build:
 
 @pytest.fixture(scope="module", autouse=True)
 def _kinds(kubectl: Kubectl) -> None:
-    for crd in foreign.crds(foreign.ARGO + foreign.FLUX + foreign.CERT_MANAGER):
-        kubectl("apply", "--server-side", "-f", str(crd))
-    kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    foreign.install(kubectl, foreign.ARGO + foreign.FLUX + foreign.CERT_MANAGER)
 
 
 def try_all(kubectl: Kubectl, namespace: str, objects: list[Object]) -> None:
@@ -61,8 +59,8 @@ def try_all(kubectl: Kubectl, namespace: str, objects: list[Object]) -> None:
     described = {one["metadata"]["name"]: one for one in objects if one["kind"] == "Namespace"}
     for name in {one["metadata"].get("namespace") for one in objects} - {None} - set(described):
         described[name] = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-    for each in described.values():
-        kubectl("apply", "-f", "-", input=json.dumps(each))
+    for each in described.values():  # by the server: another test may make the same one now
+        kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=json.dumps(each))
     placed = [one for one in objects if "namespace" in one["metadata"]]
     for group, options in ((placed, []), ([one for one in objects if one not in placed], ["-n", namespace])):
         if group:
