@@ -112,7 +112,9 @@ async def listed(client: Client, handle: ScheduleHandle, start: datetime, end: d
     answer = await client.workflow_service.list_schedule_matching_times(
         ListScheduleMatchingTimesRequest(
             namespace=client.namespace, schedule_id=handle.id, start_time=first, end_time=last
-        )
+        ),
+        retry=True,  # a server that is busy says so
+        timeout=timedelta(seconds=60),
     )
     return [moment.ToDatetime(UTC) for moment in answer.start_time]
 

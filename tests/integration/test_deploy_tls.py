@@ -97,7 +97,7 @@ async def test_scheduled_goosejobs_run_by_the_deployed_certificates(
         apply(own_platform.kubectl, "default", job)
         run = await ended(own_platform.kubectl, eventually, "default", "scheduled")
         assert run["outcome"] == "Succeeded"
-        own_platform.kubectl("delete", "goosejob", "scheduled", "--timeout=60s")
+        own_platform.kubectl("delete", "goosejob", "scheduled", "--timeout=180s")
 
 
 async def test_without_a_certificate_nobody_gets_in(temporal: TemporalServer) -> None:

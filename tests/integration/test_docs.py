@@ -153,7 +153,9 @@ async def test_one_can_be_asked_for_when_another_one_has_succeeded(
     shell: Shell, kubectl: Kubectl, eventually: Eventually, namespace: str
 ) -> None:
     shell(commands("docs/authors.md", "From goose run to a GooseJob"))
-    apply(kubectl, namespace, shown("docs/authors.md", "nightly-report"))
+    nightly = shown("docs/authors.md", "nightly-report")
+    nightly["spec"]["suspend"] = True  # at some hour of the day it would be due
+    apply(kubectl, namespace, nightly)
     await eventually(lambda: get(kubectl, namespace, "nightly-report")["status"].get("scheduleId"))
     shell(commands("docs/authors.md", "One after the other"))
     run = await ended(kubectl, eventually, namespace, "nightly-report")

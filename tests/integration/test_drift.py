@@ -127,6 +127,7 @@ async def test_unpausing_by_hand_resumes_what_failures_have_paused(
     await eventually(lambda: "Resumed" in told(rig.kubectl, NAMESPACE, "failing"))
     await resynced(quick, eventually)
     assert await state(client, obj) == (False, "mended")
+    await eventually(lambda: schedules.idle(client, obj))
     ask(rig, "failing", RUN, "2")
     await suspended(rig, eventually, "failing", "PausedAfterFailures")
 
@@ -279,7 +280,7 @@ async def test_a_run_of_a_goosejob_that_is_not_there_starts_no_goose(
         ask(rig, "restored", RUN, "ours")
         await eventually(ledger.hanging)
         assert get(rig.kubectl, NAMESPACE, "restored")["status"]["active"][0]["trigger"] == "Manual"
-        rig.kubectl("delete", "-n", NAMESPACE, "gj", "restored", "--timeout=60s")
+        rig.kubectl("delete", "-n", NAMESPACE, "gj", "restored", "--timeout=180s")
     assert await schedule(client, theirs) is not None
     await handle.delete()
 

@@ -139,7 +139,7 @@ async def test_a_run_whose_schedule_is_deleted_by_hand_is_not_overtaken_by_the_n
         ask(rig, pool, KILL, first)
         await eventually(lambda: ledger.hanging(2))
         assert ledger.entries("overlap") == []
-        rig.kubectl("delete", "-n", NAMESPACE, "gj", pool, "--timeout=60s")
+        rig.kubectl("delete", "-n", NAMESPACE, "gj", pool, "--timeout=180s")
 
 
 @pytest.mark.usefixtures("worker")
