@@ -8,7 +8,7 @@ import pytest
 from temporalio.client import Client
 
 from support import schedules
-from support.killing import NIGHTLY, NOBODY, QUICK, goosejobs, killed_and_started, ready
+from support.killing import NOBODY, QUICK, YEARLY, goosejobs, killed_and_started, ready
 from support.objects import Object, apply, condition, goosejob, is_true
 from support.rig import Rig
 from support.schedules import schedule_id
@@ -68,7 +68,7 @@ async def test_an_operator_killed_while_runs_are_to_be_ended_ends_those_and_no_l
     apply(
         rig.kubectl,
         namespace,
-        *[goosejob(f"job-{n}", concurrencyPolicy="Allow", **NIGHTLY) for n in range(4)],
+        *[goosejob(f"job-{n}", concurrencyPolicy="Allow", **YEARLY) for n in range(4)],
         *[goosejob(f"once-{n}", **NOBODY) for n in range(2)],
     )
     with rig.start_operator(**QUICK):
@@ -91,7 +91,7 @@ async def test_an_operator_killed_while_runs_are_to_be_ended_ends_those_and_no_l
     )
     with rig.start_operator(**QUICK):
         # When it has done something new, it has looked at what was there before.
-        apply(rig.kubectl, namespace, goosejob("later", **NIGHTLY))
+        apply(rig.kubectl, namespace, goosejob("later", **YEARLY))
         await ready(rig, eventually, namespace, "later")
     for obj in goosejobs(rig, namespace):
         name = obj["metadata"]["name"]
@@ -143,7 +143,7 @@ async def test_an_operator_killed_while_it_resumes_resumes_once(
         assert (said["answer"], said["failed"]) == ("Resumed", 1)
     with rig.start_operator(**QUICK):
         # When it has done something new, it has looked at what was there before.
-        apply(rig.kubectl, namespace, goosejob("later", **NIGHTLY))
+        apply(rig.kubectl, namespace, goosejob("later", **YEARLY))
         await ready(rig, eventually, namespace, "later")
         rig.kubectl("delete", "gj", "-n", namespace, "later")
     assert paused(2)
