@@ -13,7 +13,8 @@ from support.rig import Rig
 Eventually = Callable[..., Any]
 
 OUTAGE = timedelta(minutes=1)
-EVERY = 30
+EVERY = 45
+"""Seconds: without the API server a run takes 22, more where goose is slow, and may not skip the next one."""
 
 
 @pytest.fixture(scope="module")
@@ -38,16 +39,17 @@ async def test_while_temporal_is_away_the_object_says_so_and_recovers_by_itself(
 ) -> None:
     apply(rig.kubectl, "default", goosejob("patient", schedule="@every 2s"))
     await eventually(lambda: recorded(rig.kubectl, "patient"))
-    gone = datetime.now(UTC)
     rig.server("temporal").kill9()
+    gone = datetime.now(UTC)
     apply(rig.kubectl, "default", goosejob("patient", "stub: answer after", schedule="@every 2s"))
     apply(rig.kubectl, "default", goosejob("born-meanwhile"))
     for name in ("patient", "born-meanwhile"):
         obj = await eventually(
             lambda name=name: (
-                (o := get(rig.kubectl, "default", name)) and (condition(o, "Reconciling") or None) and o
-            ),
-            timeout=90,
+                (o := get(rig.kubectl, "default", name))
+                and (condition(o, "Reconciling") or {})["reason"] == "TemporalUnavailable"
+                and o
+            )
         )
         ready = condition(obj, "Ready")
         assert ready is not None
@@ -56,13 +58,15 @@ async def test_while_temporal_is_away_the_object_says_so_and_recovers_by_itself(
     await eventually(lambda: datetime.now(UTC) - gone > OUTAGE, timeout=OUTAGE.total_seconds() + 10)
     rig.restart("temporal")
     for name in ("patient", "born-meanwhile"):
-        await eventually(lambda name=name: is_true(get(rig.kubectl, "default", name), "Ready"))
-        assert condition(get(rig.kubectl, "default", name), "Reconciling") is None
+        obj = await eventually(
+            lambda name=name: (o := get(rig.kubectl, "default", name)) and is_true(o, "Ready") and o
+        )
+        assert condition(obj, "Reconciling") is None
     await eventually(
         lambda: get(rig.kubectl, "default", "patient")["status"]["lastRun"]["result"] == "after", timeout=90
     )
     await eventually(lambda: recorded(rig.kubectl, "born-meanwhile") == ["once"])
-    rig.kubectl("delete", "gj", "patient", "--timeout=60s")
+    rig.kubectl("delete", "gj", "patient", "--timeout=180s")
 
 
 @pytest.mark.invariant("I4")
@@ -75,10 +79,10 @@ async def test_runs_due_while_the_api_server_is_away_are_neither_lost_nor_double
         rig.kubectl, "default", goosejob("steady", schedule=f"@every {EVERY}s", successfulRunsHistoryLimit=25)
     )
     obj = await eventually(
-        lambda: (o := get(rig.kubectl, "default", "steady")) and o["status"].get("lastRun") and o, timeout=90
+        lambda: (o := get(rig.kubectl, "default", "steady")) and o["status"].get("lastRun") and o, timeout=180
     )
-    gone = datetime.now(UTC)
     rig.server("kube-apiserver").kill9()
+    gone = datetime.now(UTC)
 
     async def missed_meanwhile() -> bool:
         due = [run for run in await runs_of(temporal, obj) if run.start_time > gone]
@@ -97,7 +101,7 @@ async def test_runs_due_while_the_api_server_is_away_are_neither_lost_nor_double
         assert told == due
         return steps >= 3 and datetime.now(UTC) - last < timedelta(seconds=2 * EVERY)
 
-    await eventually(all_told, timeout=120)
+    await eventually(all_told, timeout=240)
     rig.kubectl("patch", "gj", "steady", "--type=merge", "-p", '{"spec":{"suspend":true}}')
 
     async def settled() -> bool:
@@ -108,4 +112,4 @@ async def test_runs_due_while_the_api_server_is_away_are_neither_lost_nor_double
         )
 
     await eventually(settled)
-    rig.kubectl("delete", "gj", "steady", "--timeout=60s")
+    rig.kubectl("delete", "gj", "steady", "--timeout=180s")
