@@ -42,7 +42,7 @@ def check(story: Story, told: Told) -> None:
         assert not broken, "\n".join(broken)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.invariant("I1")
 @pytest.mark.invariant("I2")
 @pytest.mark.invariant("I3")

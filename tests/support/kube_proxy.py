@@ -23,6 +23,7 @@ from kubernetes.aio.client.configuration import Configuration
 from goosejobs.clients.kube import Kube
 from goosejobs_local.controlplane import ControlPlane
 
+_START_SECONDS = 60
 _HOP = {"transfer-encoding", "connection", "keep-alive", "content-length", "content-encoding", "host"}
 
 
@@ -168,11 +169,11 @@ def kube_proxy(control_plane: ControlPlane, folder: Path) -> Iterator[KubeProxy]
         proxy = KubeProxy(folder / "proxy.kubeconfig", url, loop)
         proxy.kubeconfig.write_text(_kubeconfig(url))
         serving = _serve(control_plane, proxy, listening)
-        asyncio.run_coroutine_threadsafe(serving.__aenter__(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(serving.__aenter__(), loop).result(_START_SECONDS)
         try:
             yield proxy
         finally:
-            asyncio.run_coroutine_threadsafe(serving.__aexit__(None, None, None), loop).result(10)
+            asyncio.run_coroutine_threadsafe(serving.__aexit__(None, None, None), loop).result(_START_SECONDS)
             loop.call_soon_threadsafe(loop.stop)
             thread.join(10)
             loop.close()

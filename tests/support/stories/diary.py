@@ -21,6 +21,7 @@ while [ "$up" -gt 1 ] && [ -z "$session" ]; do
   session=$(tr '\\0' '\\n' <"/proc/$up/cmdline" | sed -n 's/^--name=//p')
   up=$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$up/status")
 done
+[ -n "$session" ] || exit 1  # its goose is dead already, and it is about to be
 job=${GOOSE_JOB_ID#*/}
 of=${session#"${GOOSE_JOB_ID%%/*}-$job-"}
 file=$folder/$job

@@ -159,13 +159,18 @@ class Stage:
                 continue
             own = writer is not None and who.value == kill.of.value
             handle = writer if own and writer is not None else self._newest[who]
-            if kill.how is How.FREEZE:
-                handle.freeze()
-                self._loop.call_soon_threadsafe(self._later, who, handle, kill)
-            elif handle.alive:
-                os.kill(handle.pid, signal.SIGKILL if kill.how is How.KILL else signal.SIGTERM)
+            if handle.alive:  # else it died a moment ago, and is about to be started again
+                with contextlib.suppress(ProcessLookupError):
+                    self._strike(who, handle, kill)
             dead |= own and kill.how is How.KILL
         return dead
+
+    def _strike(self, who: Who, handle: Handle, kill: Kill) -> None:
+        if kill.how is How.FREEZE:
+            handle.freeze()
+            self._loop.call_soon_threadsafe(self._later, who, handle, kill)
+        else:
+            os.kill(handle.pid, signal.SIGKILL if kill.how is How.KILL else signal.SIGTERM)
 
     def _later(self, who: Who, handle: Handle, kill: Kill) -> None:
         """A frozen process wakes up; another one may have taken its place."""

@@ -1,6 +1,7 @@
 """Tells a story: applies its GooseJobs, makes its edits when their time has come, and waits for its end."""
 
 import asyncio
+import codecs
 import contextlib
 import functools
 import itertools
@@ -23,7 +24,7 @@ from support.stories.model import Job, Kill, Point, Story, changed
 from support.stories.stage import Stage
 from support.waiting import eventually
 
-_PATIENCE = 150.0
+_PATIENCE = 300.0
 """Seconds for each thing that is waited for: a lost worker costs up to 15, a frozen one as long as it is."""
 _Done = CompletedProcess[str]
 _DEVELOPER = {"type": "builtin", "name": "developer"}
@@ -266,9 +267,9 @@ class Teller:
                 await process.wait()
 
     async def _read(self, stream: asyncio.StreamReader, *, again: bool) -> None:
-        text, decoder = "", json.JSONDecoder()
+        text, decoder, utf8 = "", json.JSONDecoder(), codecs.getincrementaldecoder("utf-8")()
         while piece := await stream.read(1 << 16):
-            text += piece.decode()
+            text += utf8.decode(piece)  # which may end in the middle of a character
             while text := text.lstrip():
                 try:
                     event, end = decoder.raw_decode(text)
