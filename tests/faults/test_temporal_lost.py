@@ -133,7 +133,7 @@ async def test_a_new_server_is_noticed_and_set_up_without_waiting_for_a_resync(
         client = await schedules.connect(rig.temporal_address)
         await eventually(lambda: schedule(client, schedule_id(obj)))
         assert await drift.attribute(client, schedule_id(obj)) == obj["metadata"]["uid"]
-        rig.kubectl("delete", "-n", "slow", "gj", "waiting", "--timeout=60s")
+        rig.kubectl("delete", "-n", "slow", "gj", "waiting", "--timeout=180s")
 
 
 async def remaining(client: Client, id_: str) -> int:
