@@ -14,6 +14,7 @@ from goosejobs_local.imagebuild import CHECKOUT, OPERATOR, WORKER_SLIM
 from goosejobs_local.resolve import Resolver
 from support import job_pool
 from support.objects import apply, ended, goosejob, recipe
+from support.pods import PATIENCE
 from support.rig import Rig
 
 Eventually = Callable[..., Any]
@@ -87,7 +88,7 @@ def deployed(own_node: Rig, tmp_path_factory: pytest.TempPathFactory) -> Rig:
     for namespace in ("goosejobs-system", POOL):
         own_node.kubectl(
             *("wait", "-n", namespace, "deployment", "--all"),
-            *("--for=condition=Available", "--timeout=180s"),
+            *("--for=condition=Available", "--timeout=400s"),
         )
     return own_node
 
@@ -118,9 +119,9 @@ async def test_a_scheduled_goosejob_with_its_recipe_in_a_config_map_runs_again_a
         recent = json.loads(found)["status"]["recentRuns"]
         return recent if len(recent) >= 2 else None
 
-    recent = await eventually(runs)
+    recent = await eventually(runs, timeout=180)
     assert {(run["outcome"], run["result"]) for run in recent} == {("Succeeded", "from the map")}
-    deployed.kubectl("delete", "-n", POOL, "goosejob", "again", "--timeout=60s")
+    deployed.kubectl("delete", "-n", POOL, "goosejob", "again", PATIENCE)
 
 
 async def test_no_part_was_restarted_or_refused_anything(deployed: Rig) -> None:

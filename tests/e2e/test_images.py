@@ -14,6 +14,7 @@ from goosejobs_local.imagebuild import CHECKOUT, GOOSE, OPERATOR, WORKER, WORKER
 from support import rig as rigs
 from support.archives import Archive
 from support.objects import Kubectl, ended, goosejob
+from support.pods import PATIENCE, wait_for_account
 from support.rig import Rig
 
 pytestmark = pytest.mark.timeout(1200)  # the first time, everything in them is fetched
@@ -199,10 +200,11 @@ def ended_pod(kubectl: Kubectl, name: str, spec: dict[str, Any]) -> tuple[int, s
     """Run a pod to its end in a restricted namespace; its exit code and its log."""
     kubectl("create", "namespace", name)
     kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
+    wait_for_account(kubectl, name)
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one"}, "spec": spec}
     kubectl("-n", name, "apply", "-f", "-", input=json.dumps(pod))
     done = "--for=jsonpath={.status.containerStatuses[0].state.terminated.exitCode}"
-    kubectl("-n", name, "wait", "pod/one", done, "--timeout=60s")
+    kubectl("-n", name, "wait", "pod/one", done, PATIENCE)
     log = kubectl("-n", name, "logs", "one").stdout
     status = json.loads(kubectl("-n", name, "get", "pod", "one", "-o", "json").stdout)["status"]
     return status["containerStatuses"][0]["state"]["terminated"]["exitCode"], log
@@ -253,7 +255,7 @@ def deployment(namespace: str, account: str, spec: dict[str, Any]) -> str:
 
 def available(rig: Rig, namespace: str, name: str) -> None:
     """Wait until a Deployment's pods are ready; else say what they said."""
-    wanted = [f"deployment/{name}", "--for=condition=Available", "--timeout=90s"]
+    wanted = [f"deployment/{name}", "--for=condition=Available", PATIENCE]
     waited = rig.kubectl("-n", namespace, "wait", *wanted, check=False)
     if waited.returncode:
         logs = rig.kubectl("-n", namespace, "logs", f"deployment/{name}", "--tail=20", check=False)
@@ -333,6 +335,9 @@ async def test_sigterm_to_the_first_process_ends_it_well(
 
     assert status()["restartCount"] == 0
     kill = "import os, signal; os.kill(1, signal.SIGTERM)"
-    installed.kubectl("-n", namespace, "exec", f"deployment/{name}", "--", "python3", "-c", kill)
-    ending = await eventually(lambda: status()["lastState"]["terminated"])
+    # It may end before the program that killed it has, which then ends with it.
+    told = installed.kubectl(
+        "-n", namespace, "exec", f"deployment/{name}", "--", "python3", "-c", kill, check=False
+    )
+    ending = await eventually(lambda: status()["lastState"]["terminated"], message=told.stderr)
     assert (ending["exitCode"], ending["reason"]) == (0, "Completed")
