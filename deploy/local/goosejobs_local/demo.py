@@ -51,7 +51,7 @@ def run(console: Console) -> None:
 def _show(shell: "_Shell") -> None:
     shell.say("A GooseJob that runs once, and what became of it:")
     shell.kubectl("apply", "-f", screens.shown(_EXAMPLES / "hello.yaml"))
-    shell.kubectl("wait", "goosejob/hello", f"--for={_END}", "--timeout=60s")
+    shell.kubectl("wait", "goosejob/hello", f"--for={_END}", "--timeout=120s")
     shell.kubectl("get", "goosejobs")
     result = shell.kubectl("get", "goosejob", "hello", "-o", _RESULT)
     shell.kubectl("get", "goosejob", "hello", "-o", _TOKENS)
@@ -59,7 +59,7 @@ def _show(shell: "_Shell") -> None:
         raise DemoFailed(f"the run of hello did not succeed: {result}")
     shell.say("One on a schedule; its clock is in Temporal:")
     shell.kubectl("apply", "-f", screens.shown(_OFTEN))
-    shell.kubectl("wait", "goosejob/every-few-seconds", f"--for={_TWICE}", "--timeout=60s")
+    shell.kubectl("wait", "goosejob/every-few-seconds", f"--for={_TWICE}", "--timeout=120s")
     shell.kubectl("get", "goosejobs")
     shell.kubectl("delete", "goosejobs", "--all")
 

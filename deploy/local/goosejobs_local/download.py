@@ -68,7 +68,7 @@ def official(binary: Binary, target: Path, commands: Commands, report: Report) -
                 ),
             )
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         # requests' exceptions are OSErrors; pooch says ValueError for a wrong digest.
         raise DownloadFailed(f"{url}: {error}") from error
     if binary.download.member:

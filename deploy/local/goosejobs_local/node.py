@@ -261,7 +261,7 @@ class Node:
         """A step: Kubernetes has seen that the node is ready."""
         argv = (
             str(self.control_plane.binaries["kubectl"]), f"--kubeconfig={self.control_plane.kubeconfig}",
-            "wait", f"node/{NAME}", "--for=condition=Ready", "--timeout=60s",
+            "wait", f"node/{NAME}", "--for=condition=Ready", "--timeout=120s",
         )  # fmt: skip
         after = ("kubelet", "kube-proxy", "coredns", "kube-scheduler", "pause-image")
         return Part(name="node-ready", argv=argv, once=True, after=after, stamp=str(init))

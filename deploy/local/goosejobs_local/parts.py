@@ -44,7 +44,7 @@ class Part:
     after: tuple[str, ...] = ()
     once: bool = False
     stamp: str = ""
-    deadline: float = 60.0
+    deadline: float = 120.0
     grace: float = 10.0
     umask: int = 0o077
     version: str = ""
