@@ -67,12 +67,14 @@ CERT_MANAGER = (
 
 
 def install(kubectl: Kubectl, modules: tuple[Module, ...]) -> None:
-    """Let the API server have them, and wait until kubectl finds their kinds: a moment after Established."""
+    """Let the API server have them, and wait until kubectl finds their kinds: a moment after Established.
+
+    `kubectl wait` is not asked: it fails on a CRD that has no conditions yet.
+    """
     for file in crds(modules):
         kubectl("apply", "--server-side", "-f", str(file))
-        kubectl("wait", "--for=condition=Established", "--timeout=180s", "-f", str(file))
         name = kubectl("get", "-f", str(file), "-o", "jsonpath={.metadata.name}").stdout
-        found = processes.wait_until(lambda: kubectl("get", name, check=False).returncode == 0, 90)  # noqa: B023
+        found = processes.wait_until(lambda: kubectl("get", name, check=False).returncode == 0, 180)  # noqa: B023
         assert found, f"the API server does not tell of {name}"
 
 
