@@ -77,9 +77,18 @@ class Beside(Platform):
     def servers(self) -> list[Part]:
         # It has a certificate authority of its own, which our probes do not know: kubectl asks instead.
         crds = dataclasses.replace(self._crds(), probes=(), after=())
-        argv = self.kubectl("wait", "crd/goosejobs.goosejobs.dev", "--for=condition=Established")
-        served = Part(name="crds-served", argv=tuple(argv), once=True, after=("crds",), stamp=crds.stamp)
-        return [*self.temporal.parts(), crds, served]
+        wait = self.kubectl("wait", "crd/goosejobs.goosejobs.dev")
+        # First the name: to wait for a condition fails on a CRD that has none yet.
+        named = Part(
+            name="crds-named",
+            argv=(*wait, "--for=jsonpath={.status.acceptedNames.kind}=GooseJob"),
+            once=True,
+            after=("crds",),
+            stamp=crds.stamp,
+        )
+        argv = (*wait, "--for=condition=Established")
+        served = Part(name="crds-served", argv=argv, once=True, after=("crds-named",), stamp=crds.stamp)
+        return [*self.temporal.parts(), crds, named, served]
 
     def import_image(self, archive: Path) -> None:
         subprocess.run([*self.cluster.load, str(archive)], check=True, capture_output=True)
