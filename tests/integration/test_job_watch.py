@@ -129,7 +129,7 @@ async def test_a_run_is_woken_and_nobody_asks_again_and_again(
     apply(kubectl, namespace, job("mine", pool), job("other", pool))
     async with watching() as watch, asyncio.timeout(3 * PATIENCE):
         with watch.follow(namespace, "mine") as sight:
-            await eventually(lambda: not watch.trouble)
+            await eventually(lambda: len(proxy.requests) == 4 and not watch.trouble)
             await sight.change(0.01)
             kubectl("patch", "-n", namespace, "job", "other", "-p", '{"spec":{"activeDeadlineSeconds":7}}')
             kubectl("patch", "-n", namespace, "job", "mine", "-p", '{"spec":{"activeDeadlineSeconds":9}}')
