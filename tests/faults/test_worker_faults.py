@@ -1,11 +1,9 @@
 """What becomes of a run when its worker dies, freezes, stops, or is told to end it: with real goose."""
 
-import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
 
-import psutil
 import pytest
 from temporalio.client import (
     Client,
@@ -41,14 +39,6 @@ async def schedule_of(
 ) -> ScheduleHandle:
     id_ = await eventually(lambda: get(kubectl, namespace, name)["status"]["scheduleId"])
     return temporal.get_schedule_handle(id_)
-
-
-def has_goose(worker: Handle) -> bool:
-    for process in psutil.Process(worker.pid).children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended since
-            if process.name() == "goose":
-                return True
-    return False
 
 
 async def known_to_have_workers(kubectl: Kubectl, eventually: Eventually, namespace: str, name: str) -> None:
@@ -169,7 +159,7 @@ async def test_a_worker_told_to_stop_lets_a_run_finish(
 ) -> None:
     worker = start_worker(pool=pool)
     apply(kubectl, namespace, goosejob("patient", "stub: slow 3", execution={"pool": pool}))
-    await eventually(lambda: has_goose(worker))
+    await eventually(worker.gooses)
     worker.stop()
     start_worker(pool=pool)  # the record is the next worker's
     run = await ended(kubectl, eventually, namespace, "patient")

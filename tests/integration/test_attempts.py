@@ -1,13 +1,11 @@
 """Attempts of a run: which failures are tried again, when, and what the status tells of them."""
 
-import contextlib
 import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -105,21 +103,11 @@ async def test_a_goose_that_somebody_kills_is_tried_again(
     worker = start_worker(pool=pool)
     apply(kubectl, namespace, ledger.goosejob("crash", pool, patience=1))
     await eventually(ledger.hanging)
-    [goose] = await eventually(lambda: _gooses(worker))
+    [goose] = await eventually(worker.gooses)
     goose.kill()
     run = await ended(kubectl, eventually, namespace, "crash")
     assert reasons(run) == ["GooseCrashed", "Completed"]
     assert ledger.entries("overlap") == []
-
-
-def _gooses(worker: Handle) -> list[psutil.Process]:
-    """Those that it runs, told from what they have started, which comes and goes."""
-    found = []
-    for process in psutil.Process(worker.pid).children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if process.name() == "goose":
-                found.append(process)
-    return found
 
 
 async def test_a_goose_that_cannot_be_started_is_tried_again_and_the_active_run_says_so(

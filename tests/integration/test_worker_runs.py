@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import urllib.request
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from goosejobs.model.run import RecipeFile
 from support.gate import Gate
 from support.ledger import Ledger
 from support.objects import Kubectl, Object, apply, ended, get, goosejob, is_true, recipe
+from support.resyncs import metric
 from support.rig import Handle, Rig
 
 Eventually = Callable[..., Any]
@@ -270,9 +270,3 @@ def children(pid: int) -> list[int]:
 
 def command_line(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-
-
-def metric(worker: Handle, sample: str) -> float:
-    with urllib.request.urlopen(f"http://{worker.address}/metrics", timeout=60) as answer:
-        lines = answer.read().decode().splitlines()
-    return next((float(line.split()[-1]) for line in lines if line.startswith(f"{sample} ")), 0.0)

@@ -9,6 +9,7 @@ import yaml
 
 from goosejobs.model import names
 from goosejobs.model.execution import WORK_DIR
+from support import audit
 from support.objects import Kubectl, Object, get, goosejob, recipe
 
 TOOLS = [{"type": "builtin", "name": "developer"}]
@@ -62,14 +63,12 @@ def pods(kubectl: Kubectl, namespace: str, name: str) -> list[Object]:
 
 def audited(audit_log: Path, namespace: str, verb: str, resource: str) -> list[str]:
     """When an object of a namespace was created, deleted, ...: the times of the requests that succeeded."""
-    found = []
-    for line in audit_log.read_text().split("\n")[:-1]:  # the last one may not be written to its end yet
-        event = json.loads(line)
-        ref = event.get("objectRef", {})
-        asked = (event["verb"], ref.get("resource"), ref.get("subresource"), ref.get("namespace"))
-        if asked == (verb, resource, None, namespace) and event["responseStatus"]["code"] < 300:
-            found.append(event["stageTimestamp"])
-    return found
+    return [
+        event["stageTimestamp"]
+        for event in audit.requests(audit_log, namespace, resource)
+        if (event["verb"], event["objectRef"].get("subresource")) == (verb, None)
+        and event["responseStatus"]["code"] < 300
+    ]
 
 
 def active_job(kubectl: Kubectl, namespace: str, name: str) -> str | None:

@@ -5,6 +5,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from support import audit
 from support.objects import Object, get, is_true
 from support.rig import Rig
 
@@ -27,15 +28,10 @@ def goosejobs(rig: Rig, namespace: str) -> list[Object]:
 
 def patches(rig: Rig, namespace: str) -> int:
     """How often the operator wrote on a GooseJob of the namespace."""
-    lines = [line for line in rig.audit_log.read_text().splitlines() if namespace in line]
-    events = [json.loads(line) for line in lines if line.endswith("}")]  # the last one may be half written
     return sum(
         1
-        for event in events
-        if event["objectRef"]["resource"] == "goosejobs"
-        and event["objectRef"].get("namespace") == namespace
-        and event["verb"] == "patch"
-        and "kubectl" not in event["userAgent"]
+        for event in audit.requests(rig.audit_log, namespace, "goosejobs")
+        if event["verb"] == "patch" and "kubectl" not in event["userAgent"]
     )
 
 

@@ -1,5 +1,6 @@
 """Starts the real parts that tests need, by the local platform's own code."""
 
+import contextlib
 import dataclasses
 import itertools
 import os
@@ -78,6 +79,15 @@ class Handle:
     @property
     def alive(self) -> bool:
         return self.child.alive
+
+    def gooses(self) -> list[psutil.Process]:
+        """Those below it, told from what they have started, which comes and goes."""
+        found = []
+        for process in psutil.Process(self.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if process.name() == "goose":
+                    found.append(process)
+        return found
 
     @property
     def log(self) -> str:
