@@ -41,6 +41,9 @@ FORBID_PATIENCE = timedelta(seconds=2)
 PATIENCE = timedelta(seconds=15)
 """After so long a run that Temporal neither started nor keeps waiting will not start."""
 
+_TOLD_UNSTARTED = (Answer.SKIPPED, Answer.REFUSED)
+"""Answers that a run corrects that is there after all: Temporal may have stood still for longer."""
+
 UNPAUSED = "unpaused-in-temporal"
 """What stands for a token where somebody resumed it in Temporal and never asked for it here."""
 
@@ -239,6 +242,8 @@ def answer_to_run(seen: Observation) -> HandledRun | None:
     before, token = _run_at_first(seen.obj, _handled(status)), token_of(seen.obj, names.RUN_REQUESTED)
     if before and before.answer is Answer.NOTED:
         return _outcome(seen, before)
+    if before and before.answer in _TOLD_UNSTARTED and _is_known(seen, before):
+        before = before.model_copy(update={"answer": Answer.STARTED, "message": ""})
     if not token or (before and before.token == token):
         return before
     if why := _refusal(seen) or _no_room(seen):
@@ -314,11 +319,10 @@ def _unstarted(seen: Observation, run: HandledRun, since: timedelta) -> HandledR
     if schedule and forbidden and (schedule.running or since >= FORBID_PATIENCE):
         which = schedule.running[0] if schedule.running else "one that has ended since"
         why = f"A run was active ({which}), and spec.concurrencyPolicy is Forbid: {_ASK_AGAIN} after it."
-        return _said(run.token, Answer.SKIPPED, why)
+        return run.model_copy(update={"answer": Answer.SKIPPED, "message": why[:MAX_MESSAGE]})
     if since >= PATIENCE:
-        return _said(
-            run.token, Answer.REFUSED, f"Temporal took the request, and started no run: {_ASK_AGAIN}."
-        )
+        message = f"Temporal took the request, and started no run: {_ASK_AGAIN}."
+        return run.model_copy(update={"answer": Answer.REFUSED, "message": message})
     return run
 
 

@@ -47,7 +47,7 @@ _GROWING: Final = ("lastScheduleTime", "lastSuccessfulTime", "lastFailureTime")
 _RAN: Final = ("succeeded", "failed", "killed")
 _MAX_RECENT: Final = 50
 _UNCHANGING: Final = ("trigger", "scheduledTime", "startTime")
-_ANSWERED: Final = {"Noted": None, "Queued": {"Started"}}
+_ANSWERED: Final = {"Noted": None, "Queued": {"Started"}, "Skipped": {"Started"}}
 """Answers that are not the last word, and which ones may follow; None: any."""
 
 

@@ -112,8 +112,20 @@ def test_what_became_of_a_run_that_did_not_start(
     found = said(replace(one, now=NOW + timedelta(seconds=later)))
     assert found is not None
     assert found["answer"] == word
-    assert found.get("workflowId") == (MINE if word in {"Noted", "Queued"} else None)
+    assert found["workflowId"] == MINE
     assert (word == "Noted") or found["message"]
+
+
+@pytest.mark.parametrize("answer", ["Skipped", "Refused"])
+@pytest.mark.parametrize("id_", ["20261121-120029", "20261121-120030"])
+def test_a_run_that_starts_although_it_was_given_up_corrects_the_answer(answer: str, id_: str) -> None:
+    obj = asking(run={**NOTED, "answer": answer, "message": "why"})
+    active = {"id": id_, "workflowId": f"{ID}-x", "trigger": "Manual", "startTime": "2026-11-21T12:00:31Z"}
+    obj["status"]["active"] = [active]
+    found = said(look(obj))
+    assert found is not None
+    corrected = id_ == "20261121-120030"
+    assert (found["answer"], found["message"]) == (("Started", "") if corrected else (answer, "why"))
 
 
 def test_a_value_that_is_there_at_first_sight_is_echoed_and_does_nothing() -> None:
