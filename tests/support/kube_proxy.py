@@ -91,6 +91,10 @@ class KubeProxy:
         """How many such requests came."""
         return sum(bool(re.fullmatch(f"{method} .*{path}.*", one)) for one in self.requests)
 
+    def answering(self, path: str) -> bool:
+        """Whether something such is being answered now: else there is nothing to cut, or to mute."""
+        return bool(self._answered(path))
+
     def cut(self, path: str) -> None:
         """Break off what is being answered now."""
         self.loop.call_soon_threadsafe(self._cut, path)
