@@ -13,8 +13,8 @@ import pytest
 from temporalio.client import Client, ScheduleActionExecutionStartWorkflow, ScheduleHandle
 
 from goosejobs.model import names
-from support import job_pool
-from support.job_pool import TOOLS, active_job, audited, jobs, pods
+from support import job_pool, schedules
+from support.job_pool import SWEPT_WITHIN, TOOLS, active_job, audited, jobs, pods
 from support.objects import Kubectl, Object, apply, ended, get, goosejob, last_run, recipe
 from support.pods import PATIENCE
 from support.rig import Handle, Rig
@@ -85,7 +85,7 @@ async def test_a_recipe_runs_in_a_pod_and_its_result_stands_in_the_status(
         [made] = jobs(kubectl, namespace, "plain")
         return bool(made["spec"]["ttlSecondsAfterFinished"] == KEPT_SECONDS)
 
-    await eventually(kept)
+    await eventually(kept, timeout=SWEPT_WITHIN)
 
 
 async def test_while_it_runs_the_status_names_the_job_and_kubectl_logs_shows_goose_live(
@@ -125,7 +125,7 @@ async def test_a_run_that_the_history_does_not_keep_leaves_no_job(
     apply(kubectl, namespace, job("forgotten", successfulRunsHistoryLimit=0))
     run = await ended(kubectl, eventually, namespace, "forgotten")
     assert run["outcome"] == "Succeeded"
-    await eventually(lambda: not jobs(kubectl, namespace, "forgotten"))
+    await eventually(lambda: not jobs(kubectl, namespace, "forgotten"), timeout=SWEPT_WITHIN)
 
 
 async def test_deleting_a_goosejob_ends_its_pod_before_the_goosejob_is_gone(
@@ -189,12 +189,23 @@ async def test_replace_creates_the_new_runs_job_only_when_the_old_ones_pod_is_go
 
 
 async def test_after_a_terminated_workflow_the_next_run_ends_the_old_ones_pod_first(
-    kubectl: Kubectl, eventually: Eventually, namespace: str, temporal: Client, node: Rig
+    kubectl: Kubectl,
+    eventually: Eventually,
+    namespace: str,
+    temporal: Client,
+    node: Rig,
+    start_worker: Start,
+    pool: str,
+    template: Path,
 ) -> None:
-    apply(kubectl, namespace, job("fenced", "stub: hang", schedule="0 0 1 1 *"))
+    # The old run's worker, if it lived, would end the pod, too, and the next run waits only for one alive.
+    first = start_worker(pool=pool, **job_pool.environment(template))
+    execution = {"pool": pool}
+    apply(kubectl, namespace, job("fenced", "stub: hang", schedule="0 0 1 1 *", execution=execution))
     schedule = await schedule_of(kubectl, eventually, namespace, "fenced", temporal)
     await schedule.trigger()
     await running(kubectl, eventually, namespace, "fenced")
+    first.kill9()
 
     async def started() -> str:
         running = (await schedule.describe()).info.running_actions[0]
@@ -202,12 +213,12 @@ async def test_after_a_terminated_workflow_the_next_run_ends_the_old_ones_pod_fi
         return running.workflow_id
 
     await temporal.get_workflow_handle(await eventually(started)).terminate("by hand")
-
-    async def restarted() -> bool:
-        await schedule.trigger()  # Temporal skips it until it has seen that the old run is gone
-        return len(audited(node.audit_log, namespace, "create", "jobs")) == 2
-
-    await eventually(restarted)
+    obj = get(kubectl, namespace, "fenced")
+    await eventually(lambda: schedules.idle(temporal, obj))  # else it skips what is triggered now
+    await another_second(eventually)
+    start_worker(pool=pool, **job_pool.environment(template))
+    await schedule.trigger()
+    await eventually(lambda: len(audited(node.audit_log, namespace, "create", "jobs")) == 2)
     _, second = audited(node.audit_log, namespace, "create", "jobs")
     assert max(audited(node.audit_log, namespace, "delete", "pods")) < second
     kubectl("delete", "-n", namespace, "gj", "fenced", PATIENCE)
@@ -311,11 +322,12 @@ async def test_what_the_api_server_refuses_is_told_in_its_words(
         "spec": {"hard": {"count/jobs.batch": "0"}},
     }
     apply(kubectl, namespace, quota)
-    await eventually(
-        lambda: json.loads(kubectl("get", "-n", namespace, "quota", "none", "-o", "json").stdout)["status"][
-            "hard"
-        ]
-    )
+
+    def is_enforced() -> bool:  # not as soon as the quota's status says so: the API server caches quotas
+        probe = ("create", "job", "probe", "--image=none", "--dry-run=server")
+        return "exceeded quota: none" in kubectl(*probe, "-n", namespace, check=False).stderr
+
+    await eventually(is_enforced)
     apply(kubectl, namespace, job("refused", retry={"maxAttempts": 1}))
     run = await failed(kubectl, eventually, namespace, "refused")
     assert run["reason"] == "StartFailed"

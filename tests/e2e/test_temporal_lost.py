@@ -9,14 +9,12 @@ import pytest
 
 from support import job_pool, schedules
 from support.drift import lose_store
-from support.job_pool import audited, jobs, pods
+from support.job_pool import SWEPT_WITHIN, audited, jobs, pods
 from support.objects import apply, ended, get, goosejob
 from support.rig import Handle, Rig
 from support.schedules import schedule, schedule_id
 
 Eventually = Callable[..., Any]
-
-SWEPT_WITHIN = 300.0
 
 
 @pytest.mark.parametrize("worker", ["lives", "is-another-one"])

@@ -14,6 +14,8 @@ from support.objects import Kubectl, Object, get, goosejob, recipe
 
 TOOLS = [{"type": "builtin", "name": "developer"}]
 """The extension that gives an agent a shell."""
+SWEPT_WITHIN = 300.0
+"""Seconds within which a Job goes, or is told when to, also where a worker's sweeps have to see to that."""
 _RELEASE = f"{WORK_DIR}/released"
 
 
