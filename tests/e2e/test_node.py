@@ -4,6 +4,7 @@ import json
 import socket
 import subprocess
 
+from goosejobs_local import processes
 from support.pods import PATIENCE, Kubectl, apply, pod, run, wait
 from support.rig import Rig
 
@@ -113,7 +114,14 @@ def test_a_privileged_pod_is_refused_where_pods_must_be_restricted(
     kubectl: Kubectl, namespace: str, goose_image: str
 ) -> None:
     manifest = pod("king", goose_image, "true", securityContext={"privileged": True})
-    answer = kubectl("-n", namespace, "create", "-f", "-", input=json.dumps(manifest), check=False)
+
+    def create(*options: str) -> subprocess.CompletedProcess[str]:
+        argv = ("-n", namespace, "create", "-f", "-", *options)
+        return kubectl(*argv, input=json.dumps(manifest), check=False)
+
+    # The API server reads the namespace's label from a cache, which hears of it after whoever wrote it.
+    assert processes.wait_until(lambda: create("--dry-run=server").returncode == 1, 90)
+    answer = create()
     assert answer.returncode == 1
     assert 'violates PodSecurity "restricted:latest": privileged' in answer.stderr
 

@@ -1,5 +1,6 @@
 """What ends with a node, and what is left of it: nothing."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -87,9 +88,11 @@ def of_pods(rig: Rig) -> list[psutil.Process]:
     """What containerd has started: a shim for each pod, its containers below it."""
     init = sandbox.inner(rig.platform.child(sandbox.INIT))
     found = psutil.Process(init).children(recursive=True)
-    assert {"pause", "containerd-shim-runc-v2"} <= {one.name().rstrip() for one in found} | {
-        Path(one.cmdline()[0]).name for one in found if one.cmdline()
-    }
+    names = set[str]()
+    for one in found:
+        with contextlib.suppress(psutil.NoSuchProcess):  # what the node's parts start comes and goes
+            names |= {one.name().rstrip(), *(Path(word).name for word in one.cmdline()[:1])}
+    assert {"pause", "containerd-shim-runc-v2"} <= names
     return found
 
 
