@@ -97,6 +97,19 @@ def well(home: Path) -> str:
     return answers[-1].stdout
 
 
+def never_well(folder: Path) -> dict[str, str]:
+    """The environment with which `up` starts an API server that is never well, and nothing after it."""
+    program = folder / "kube-apiserver"
+    program.write_text("#!/bin/sh\ncase $* in *--secure-port*) exec sleep 600;; esac\nexit 1\n")
+    program.chmod(0o755)
+    return {"GOOSEJOBS_BIN_KUBE_APISERVER": str(program)}
+
+
+def has_begun(home: Path) -> bool:
+    """Whether an `up` with an API server that is never well has nothing left to start."""
+    return {"etcd", "kube-apiserver", "temporal", "model"} <= set(pids(home))
+
+
 def entries(home: Path) -> set[str]:
     return {path.name for path in home.iterdir()}
 
@@ -212,12 +225,8 @@ def test_down_leaves_nothing(home: Path) -> None:
 
 
 def test_ctrl_c_leaves_nothing(nothing: Path, tmp_path: Path) -> None:
-    never_well = tmp_path / "kube-apiserver"  # so that `up` is not done before it is interrupted
-    never_well.write_text("#!/bin/sh\ncase $* in *--secure-port*) exec sleep 600;; esac\nexit 1\n")
-    never_well.chmod(0o755)
-    up = begin_up(nothing, GOOSEJOBS_BIN_KUBE_APISERVER=str(never_well))
-    begun = {"etcd", "kube-apiserver", "temporal"}
-    assert processes.wait_until(lambda: begun <= set(pids(nothing)), PATIENCE)
+    up = begin_up(nothing, **never_well(tmp_path))  # so that it is not done before it is interrupted
+    assert processes.wait_until(lambda: has_begun(nothing), PATIENCE)
     up.send_signal(signal.SIGINT)
     output, _ = up.communicate(timeout=180)
     assert up.returncode == 130
@@ -227,14 +236,17 @@ def test_ctrl_c_leaves_nothing(nothing: Path, tmp_path: Path) -> None:
     assert entries(nothing) == {"lock"}
 
 
-def test_what_an_up_that_was_killed_left_is_taken_over(nothing: Path) -> None:
-    up = begin_up(nothing)
-    assert processes.wait_until(lambda: {"etcd", "temporal"} <= set(pids(nothing)), PATIENCE)
+def test_what_an_up_that_was_killed_left_is_taken_over(nothing: Path, tmp_path: Path) -> None:
+    # Killed when it starts nothing: what it had started and not written down yet would keep its port.
+    up = begin_up(nothing, **never_well(tmp_path))
+    assert processes.wait_until(lambda: has_begun(nothing), PATIENCE)
     up.kill()
     up.communicate()
     left = pids(nothing)
+    left.pop("kube-apiserver")  # which the next one starts by another command
 
-    assert goosejobs(nothing, "up").returncode == 0
+    answer = goosejobs(nothing, "up")
+    assert answer.returncode == 0, answer.stderr
     assert left.items() <= pids(nothing).items()
     assert goosejobs(nothing, "down").returncode == 0
     assert processes.marked(str(nothing)) == []
