@@ -19,7 +19,7 @@ import psutil
 import pytest
 from filelock import FileLock
 
-from goosejobs_local import baseimage, converge, node, platform, processes, sandbox, sides
+from goosejobs_local import baseimage, converge, node, platform, processes, sandbox, sides, state
 from goosejobs_local.converge import Ground
 from goosejobs_local.debian import NotDebian
 from goosejobs_local.parts import Part
@@ -40,6 +40,10 @@ _STOP_SECONDS = 60.0
 _END_SECONDS = 5.0
 _START_SECONDS = 180.0
 """Of an operator or a worker, on a machine that is slow: more than people are asked to wait."""
+_SHARES = 8
+"""Of the ports: a worker of pytest-xdist has one to itself. A port is free for others until it is bound."""
+_share = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _SHARES
+state._PORTS = state._PORTS[_share::_SHARES]
 
 live: list["Handle"] = []
 """What tests use now; the ends of their logs go into the report of a test that fails."""
