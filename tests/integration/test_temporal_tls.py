@@ -48,11 +48,12 @@ async def temporal(rig: Rig, ours: Tls) -> TemporalServer:
 
 def healthz(handle: Handle) -> str:
     try:
-        with urllib.request.urlopen(f"http://{handle.address}/healthz", timeout=5) as answer:
-            return str(answer.read().decode())
-    except urllib.error.HTTPError as error:
-        return error.read().decode()
-    except OSError:
+        try:
+            with urllib.request.urlopen(f"http://{handle.address}/healthz", timeout=5) as answer:
+                return str(answer.read().decode())
+        except urllib.error.HTTPError as error:
+            return error.read().decode()
+    except OSError:  # also while the answer is read
         return ""
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from support.goose_runs import closed_port
 from support.rig import Handle, Rig
 
 Eventually = Callable[..., Any]
@@ -28,11 +29,6 @@ async def run_worker(**env: str) -> tuple[int | None, str]:
     async with asyncio.timeout(120):
         _, said = await process.communicate()
     return process.returncode, said.decode()
-
-
-def free_address() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"127.0.0.1:{server.getsockname()[1]}"
 
 
 def health(address: str) -> tuple[int, str]:
@@ -113,7 +109,7 @@ async def test_a_taken_health_address_is_named(platform: Rig) -> None:
 async def test_without_temporal_it_waits_says_for_what_and_can_be_stopped(
     start_worker: Start, eventually: Eventually
 ) -> None:
-    address = free_address()
+    address = f"127.0.0.1:{closed_port()}"
     worker = start_worker(wait=False, TEMPORAL_ADDRESS=address)
     status, state = await eventually(
         lambda: (found := health(worker.address))[1].startswith("waiting: ") and found
