@@ -1,5 +1,6 @@
 """The agents of random stories tell on each other. Here a process with its argv stands in for goose."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -21,7 +22,8 @@ def diary() -> Iterator[Diary]:
         diary.add("a")
         yield diary
         for line in diary.alive():
-            os.kill(line.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # killed before, and dead only now
+                os.kill(line.pid, signal.SIGKILL)
 
 
 def start(diary: Diary, run: str, seconds: int, policy: str = "Forbid") -> subprocess.Popen[bytes]:
@@ -49,6 +51,8 @@ async def test_an_agent_that_is_alive_is_told_of_and_so_is_what_one_left_behind(
     assert [each.run for each in lines if each.word == "end"] == ["20261121-080000", "20261121-080004"]
     overlaps = [(each.run, each.policy, each.more) for each in lines if each.word == "overlap"]
     assert overlaps == [("20261121-080004", "Allow", "20261121-080002/2")] * 2  # the agent, and what it left
+    # What the last agent left says so a moment after it; nobody else would end it.
+    await eventually(lambda: [line.word for line in diary.lines("a")].count("escaped") == 3)
     for line in diary.alive():
         os.kill(line.pid, signal.SIGKILL)
     slow.wait(60)

@@ -46,6 +46,11 @@ def ids(obj: Object) -> list[str]:
     return [run["id"] for run in status_of(obj).get("recentRuns", [])]
 
 
+def counted(obj: Object) -> Object:
+    """All counts but of what waits, which the operator tells: that may be later than the record of a run."""
+    return {name: number for name, number in status_of(obj)["counts"].items() if name != "queued"}
+
+
 def test_each_kind_has_its_own_limit_and_none_is_a_limit_too(life: Life) -> None:
     limits = {"successfulRunsHistoryLimit": 1, "failedRunsHistoryLimit": 0}
     assert outcomes(runs(life, GOOD, 2, **limits)) == ["Succeeded"]
@@ -66,7 +71,7 @@ def test_a_large_limit_keeps_all_and_a_lowered_one_lets_the_oldest_go_at_once(li
     life.patch(successfulRunsHistoryLimit=2, failedRunsHistoryLimit=1)
     fewer = life.current()
     assert ids(fewer) == [ids(all_)[0], *ids(all_)[3:5]]  # no run was needed for it
-    assert status_of(fewer)["counts"] == status_of(all_)["counts"]
+    assert counted(fewer) == counted(all_)
     life.patch(failedRunsHistoryLimit=0, schedule="0 0 30 2 *")  # a bad schedule does not stand in the way
     stalled = life.wait(lambda o: computed(o) == "Failed")
     assert outcomes(stalled) == ["Succeeded"] * 2

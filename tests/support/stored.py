@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 from temporalio.api.workflowservice.v1 import DescribeScheduleRequest, DescribeWorkflowExecutionRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+_TIMEOUT = timedelta(seconds=60)
 _RUNS = ""
 _SCHEDULERS = "TemporalNamespaceDivision = 'TemporalScheduler'"
 
@@ -26,14 +28,17 @@ async def told(client: Client) -> bytes:
             request.execution.workflow_id, request.execution.run_id = each.id, each.run_id
             handle = client.get_workflow_handle(each.id, run_id=each.run_id)
             with _unless_gone():
-                described = await client.workflow_service.describe_workflow_execution(request)
+                described = await client.workflow_service.describe_workflow_execution(
+                    request, retry=True, timeout=_TIMEOUT
+                )
                 found.append(described.SerializeToString())
                 found.extend([event.SerializeToString() async for event in handle.fetch_history_events()])
     async for listed in await client.list_schedules():
         found.append(listed.raw_entry.SerializeToString())
         asked = DescribeScheduleRequest(namespace=client.namespace, schedule_id=listed.id)
         with _unless_gone():
-            found.append((await client.workflow_service.describe_schedule(asked)).SerializeToString())
+            schedule = await client.workflow_service.describe_schedule(asked, retry=True, timeout=_TIMEOUT)
+            found.append(schedule.SerializeToString())
     return b"\n".join(found)
 
 
