@@ -55,8 +55,17 @@ def strict(platform: Rig) -> Iterator[str]:
     """A namespace that admits "restricted" pods only. There are other projects' kinds, too."""
     foreign.install(platform.kubectl, OTHERS)
     name = f"charts-{uuid.uuid4().hex[:8]}"
-    platform.kubectl("create", "namespace", name)
-    platform.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
+    # Born with its label: one that comes later is not at once known to the part that judges pods.
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+    # The controller's `default`, which every pod asks for, may come later than we do, or at the same time.
+    account = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": "default", "namespace": name},
+    }
+    for one in (namespace, account):
+        platform.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(one))
     yield name
     platform.kubectl("delete", "namespace", name, "--wait=false")
 

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 Kubectl = Callable[..., CompletedProcess[str]]
+Eventually = Callable[..., Any]
 Case = dict[str, Any]
 
 DATA = Path(__file__).parents[1] / "data/crd"
@@ -67,13 +68,19 @@ def test_a_new_object_is_not_current_for_kstatus_before_the_first_look(
     assert seen.stdout == "-1"
 
 
-def test_the_schedule_explains_itself(kubectl: Kubectl) -> None:
-    text = " ".join(kubectl("explain", "goosejob.spec.schedule").stdout.split())
+async def explained(kubectl: Kubectl, eventually: Eventually, field: str) -> str:
+    """What the API server publishes of a field, a moment after it serves the kind."""
+    answer = await eventually(lambda: kubectl("explain", field).stdout)
+    return " ".join(answer.split())
+
+
+async def test_the_schedule_explains_itself(kubectl: Kubectl, eventually: Eventually) -> None:
+    text = await explained(kubectl, eventually, "goosejob.spec.schedule")
     assert "five fields (minute, hour, day of month, month, day of week)" in text
     assert '"@every 15m"' in text
 
 
-def test_the_environment_explains_itself(kubectl: Kubectl) -> None:
-    text = " ".join(kubectl("explain", "goosejob.spec.execution.env").stdout.split())
+async def test_the_environment_explains_itself(kubectl: Kubectl, eventually: Eventually) -> None:
+    text = await explained(kubectl, eventually, "goosejob.spec.execution.env")
     assert "Put no secret into value" in text
     assert "{name: TOKEN, valueFrom: {secretKeyRef: {name: mail, key: token}}}" in text
