@@ -138,6 +138,10 @@ async def test_what_cannot_run_is_refused_with_a_sentence(
     said = await eventually(lambda: get(kubectl, namespace, "odd")["status"]["handledRequests"]["run"])
     assert (said["answer"], len(said["token"]) <= 64) == ("Refused", True)
     assert "at most 64 characters" in said["message"]
+    # That nobody works there is told later, should Temporal owe an answer about it at first.
+    await eventually(
+        lambda: (condition(get(kubectl, namespace, "odd"), "WorkersAvailable") or {})["status"] == "False"
+    )
     before = get(kubectl, namespace, "odd")["metadata"]["resourceVersion"]
     await asyncio.to_thread(ask, kubectl, namespace, "once", RUN, "again")
     await answer(kubectl, eventually, namespace, "once", "run", "again")
