@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import pytest
 
+from goosejobs_local import download
 from goosejobs_local.catalog import Binary, Download, GoBuild
 from goosejobs_local.commands import Cancelled, Commands
 from goosejobs_local.make import Maker, Unresolved
@@ -173,8 +174,10 @@ def test_of_two_that_want_the_same_program_one_builds_it_and_the_other_waits(
 
 
 def test_a_download_that_goes_wrong_is_told_and_the_program_is_built_instead(
-    tmp_path: Path, tiny: Binary
+    tmp_path: Path, tiny: Binary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A host that is slower than that is not asked at all, and nothing is told.
+    monkeypatch.setattr(download, "PROBE_SECONDS", 60.0)
     with ThreadingHTTPServer(("127.0.0.1", 0), Nothing) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
         address = f"http://127.0.0.1:{server.server_port}"
