@@ -102,12 +102,13 @@ async def test_a_temporal_that_lost_its_store_gets_everything_again_and_nothing_
         assert await paused(client, ids["paused"]) == "paused before the schedule was lost"
         assert says(rig, "failing", "Suspended", "PausedAfterFailures")
         assert says(rig, "paused", "Suspended", "PausedInTemporal")
-        assert says(rig, "spent", "Ready", "Completed")
+        # They may have been told meanwhile that Temporal is away.
+        await eventually(lambda: says(rig, "spent", "Ready", "Completed"))
         assert await schedule(client, schedule_id(get(rig.kubectl, NAMESPACE, "spent"))) is None
         for name, was in before.items():
             now = status(rig, name)
             assert (now["lastRun"], now["counts"]) == (was["lastRun"], was["counts"])
-        assert says(rig, "flying", "Ready", "Completed")
+        await eventually(lambda: says(rig, "flying", "Ready", "Completed"))
         waiting = f"{schedule_id(get(rig.kubectl, NAMESPACE, 'waiting'))}/once"  # it never began
         await eventually(lambda: schedules.open_runs(client))
         assert await schedules.open_runs(client) == {waiting}
