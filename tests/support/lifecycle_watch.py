@@ -94,7 +94,8 @@ class Recording:
         def seen() -> bool:
             if not last:
                 return not self._events or self._events[-1]["type"] == "DELETED"
-            return any(version_of(event) == last for event in self._events)
+            # A later one, where the watch came back after a gap: both are numbers that grow.
+            return any(int(version_of(event)) >= int(last) for event in self._events)
 
         with self._news:
             if not self._news.wait_for(seen, self._timeout):
