@@ -29,6 +29,14 @@ def begin_server(kubectl: Kubectl, namespace: str, image: str) -> None:
     wait(kubectl, namespace, "echo", "condition=Ready")
 
 
+def patiently(command: str) -> str:
+    """Try to connect until it succeeds: DNS may know a service before the proxy, and then nobody answers.
+
+    What bash says of that is no part of the log.
+    """
+    return f"until timeout 5 bash -c '{command}'; do sleep 0.1; done 2>/dev/null"
+
+
 def test_a_pod_runs_to_its_end_and_its_log_can_be_read(
     kubectl: Kubectl, namespace: str, goose_image: str
 ) -> None:
@@ -38,7 +46,8 @@ def test_a_pod_runs_to_its_end_and_its_log_can_be_read(
 def test_the_name_of_the_api_server_resolves_and_it_answers(
     kubectl: Kubectl, namespace: str, goose_image: str
 ) -> None:
-    script = "getent hosts kubernetes.default && exec 3<>/dev/tcp/kubernetes.default/443 && echo open"
+    connect = patiently("exec 3<>/dev/tcp/kubernetes.default/443")
+    script = f"getent hosts kubernetes.default && {connect}; echo open"
     log = run(kubectl, namespace, pod("dns", goose_image, "bash", "-c", script))
     address = kubectl("get", "service", "kubernetes", "-o", "jsonpath={.spec.clusterIP}").stdout
     assert log.split() == [address, "kubernetes.default.svc.cluster.local", "open"]
@@ -57,9 +66,7 @@ def test_pods_find_each_other_by_the_name_of_a_service(
     kubectl: Kubectl, namespace: str, goose_image: str
 ) -> None:
     begin_server(kubectl, namespace, goose_image)
-    # What bash says of a service that is not known everywhere yet is no part of the answer.
-    connect = "until exec 3<>/dev/tcp/echo/80; do sleep 0.1; done 2>/dev/null"
-    script = f"for n in 1 2 3; do {connect}; cat <&3; done"
+    script = f"for n in 1 2 3; do {patiently('exec 3<>/dev/tcp/echo/80 && cat <&3')}; done"
     assert run(kubectl, namespace, pod("caller", goose_image, "bash", "-c", script)) == "served\n" * 3
 
 
