@@ -63,8 +63,10 @@ async def test_a_run_that_is_reset_by_hand_never_has_two_gooses_and_one_record(
             ask(rig, pool, KILL, "once")
             last = await eventually(lambda: get(rig.kubectl, NAMESPACE, pool)["status"]["lastRun"])
     assert (last["outcome"], last["reason"]) == ("Killed", "Cancelled")
+    # A worker that was thawed may have announced the run once more: what it had taken before it was frozen.
+    await eventually(lambda: get(rig.kubectl, NAMESPACE, pool)["status"]["active"] == [])
     status = get(rig.kubectl, NAMESPACE, pool)["status"]
-    assert (status["active"], status["counts"]["killed"], len(status["recentRuns"])) == ([], 1, 1)
+    assert (status["counts"]["killed"], len(status["recentRuns"])) == (1, 1)
     assert not ledger.alive()
 
 
