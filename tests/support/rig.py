@@ -285,7 +285,7 @@ class Rig:
         """
         with platform.lock(self.home):
             self.platform.refresh()
-            part = make()
+            part = dataclasses.replace(make(), deadline=_START_SECONDS)
             self.platform.converge([part])
         handle = self.server(part.name)
         if handle not in live:
