@@ -142,6 +142,7 @@ async def test_a_goose_that_cannot_be_started_is_tried_again_and_the_active_run_
 def _broken_goose(beside: Path) -> Path:
     """Where goose's own user may enter, and the platform's end clears it away."""
     broken = beside.with_name(f"broken-{os.getpid()}")
+    broken.unlink(missing_ok=True)  # what an earlier test of this process left is a link to goose itself
     broken.write_text("not a program")
     broken.chmod(0o755)
     return broken
