@@ -52,10 +52,16 @@ def ended(code: int, **more: Any) -> Object:
 
 
 def look(
-    job: Object | None, pod: Object | None, *, gone: str = "", now: datetime = NOW, judge: Judge | None = None
+    job: Object | None,
+    pod: Object | None,
+    *,
+    gone: str = "",
+    now: datetime = NOW,
+    judge: Judge | None = None,
+    blind: bool = False,
 ) -> Verdict:
     judge = judge or Judge(start_timeout=TIMEOUT, deadline=DEADLINE)
-    return judge.look(job, pod, now, job_gone="job" in gone, pod_gone="pod" in gone)
+    return judge.look(job, pod, now, job_gone="job" in gone, pod_gone="pod" in gone, blind=blind)
 
 
 def test_a_goose_that_runs_is_left_alone() -> None:
@@ -89,6 +95,23 @@ def test_where_that_word_does_not_come_the_exit_counts() -> None:
     killed = pod(ended(137), deleted=True)
     assert look(job(), killed, judge=judge) is None
     assert look(job(), killed, now=NOW + PATIENCE, judge=judge) == Exited(None, 9)
+
+
+def test_a_word_that_could_not_be_heard_is_not_missed() -> None:
+    judge = Judge(start_timeout=TIMEOUT, deadline=DEADLINE)
+    killed = pod(ended(137), deleted=True)
+    assert look(job(), killed, judge=judge) is None
+    assert look(job(), killed, now=NOW + PATIENCE, judge=judge, blind=True) is None
+    again = NOW + 3 * PATIENCE
+    assert look(job(), killed, now=again, judge=judge) is None
+    assert look(job(), killed, now=again + PATIENCE, judge=judge) == Exited(None, 9)
+
+
+def test_who_sees_nothing_any_more_keeps_the_deadline_itself() -> None:
+    late = NOW + TIMEOUT + DEADLINE + OVERDUE
+    told = look(job(), pod(ended(137), deleted=True), now=late, blind=True)
+    assert isinstance(told, Diagnosis)
+    assert told.reason is Reason.DEADLINE_EXCEEDED
 
 
 def test_a_job_that_is_complete_tells_of_a_pod_that_nobody_saw_end() -> None:

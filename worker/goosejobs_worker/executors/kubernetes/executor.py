@@ -97,7 +97,14 @@ class KubernetesExecutor:
             await self._watch.listed(attempt.run.goosejob.namespace)
             logger.info("found the Job again", extra=facts(attempt))
         following = Following(
-            attempt, self._kube, self._jobs, self._template, sight, lifeline=lifeline, progress=progress
+            attempt,
+            self._kube,
+            self._jobs,
+            self._watch,
+            self._template,
+            sight,
+            lifeline=lifeline,
+            progress=progress,
         )
         return await following.to_its_end()
 

@@ -20,7 +20,7 @@ from goosejobs_worker.executors.kubernetes.manifest import CONTAINER
 from goosejobs_worker.executors.kubernetes.progress import Progress, compact
 from goosejobs_worker.executors.kubernetes.template import PoolTemplate
 from goosejobs_worker.executors.kubernetes.verdict import Exited, Judge, Lost, is_ending, is_running
-from goosejobs_worker.executors.kubernetes.watch import Sight
+from goosejobs_worker.executors.kubernetes.watch import Sight, Watch
 from goosejobs_worker.goose.classify import classify
 from goosejobs_worker.goose.command import secret_values
 from goosejobs_worker.goose.stream import Transcript
@@ -47,6 +47,7 @@ class Following:
         attempt: What runs.
         kube: Where its log is.
         jobs: Where its Job is.
+        watch: What lets it be seen.
         template: The pool's.
         sight: Its Job and its pod.
         lifeline: Its heartbeats.
@@ -56,6 +57,7 @@ class Following:
     attempt: AttemptRequest
     kube: Kube
     jobs: Jobs
+    watch: Watch
     template: PoolTemplate
     sight: Sight
     lifeline: Lifeline
@@ -84,7 +86,12 @@ class Following:
             self._open_log()
             await self._keep_last_words()
             verdict = judge.look(
-                sight.job, sight.pod, datetime.now(UTC), job_gone=sight.job_gone, pod_gone=sight.pod_gone
+                sight.job,
+                sight.pod,
+                datetime.now(UTC),
+                job_gone=sight.job_gone,
+                pod_gone=sight.pod_gone,
+                blind=bool(self.watch.trouble_in(self.attempt.run.goosejob.namespace)),
             )
             match verdict:
                 case Exited():

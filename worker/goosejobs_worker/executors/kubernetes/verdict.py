@@ -52,7 +52,14 @@ class Judge:
     doubt: datetime | None = None
 
     def look(
-        self, job: Object | None, pod: Object | None, now: datetime, *, job_gone: bool, pod_gone: bool
+        self,
+        job: Object | None,
+        pod: Object | None,
+        now: datetime,
+        *,
+        job_gone: bool,
+        pod_gone: bool,
+        blind: bool = False,
     ) -> Verdict:
         """What is certain by now; None: nothing yet.
 
@@ -62,6 +69,7 @@ class Judge:
             now: The present, aware.
             job_gone: The Job is no longer there.
             pod_gone: The pod is no longer there.
+            blind: What is seen may be out of date: that nobody says anything means nothing then.
         """
         exited = exit_of(pod)
         if exited == (0, None):
@@ -73,15 +81,20 @@ class Judge:
         seen = pod if exited is not None or not pod_gone else None
         if (found := diagnose(job, seen, now, self.start_timeout)) is not None:
             return found
-        return self._unexplained(job, seen, exited, now)
+        return self._unexplained(job, seen, exited, now, blind)
 
     def _unexplained(
-        self, job: Object, pod: Object | None, exited: tuple[int | None, int | None] | None, now: datetime
+        self,
+        job: Object,
+        pod: Object | None,
+        exited: tuple[int | None, int | None] | None,
+        now: datetime,
+        blind: bool,
     ) -> Verdict:
         """What nobody gave a reason for; where one may yet come, only after a while."""
         if exited is not None and pod is not None and is_settled(job, pod):
             return Exited(*exited)
-        if exited is None and not is_finished(job):
+        if blind or (exited is None and not is_finished(job)):
             self.doubt = None
             return self._overdue(job, now)
         self.doubt = self.doubt or now
