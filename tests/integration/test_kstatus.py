@@ -132,7 +132,8 @@ async def test_runs_are_asked_for_and_one_is_skipped(
     life.ask(RUN, "one")
     life.wait(lambda o: status_of(o)["phase"] == "Running")
     life.ask(RUN, "two")
-    life.wait(lambda o: status_of(o)["handledRequests"]["run"]["answer"] == "Skipped")
+    skipped = {"token": "two", "answer": "Skipped"}  # of "one" it may have been said, too, by a slow Temporal
+    life.wait(lambda o: skipped.items() <= status_of(o)["handledRequests"]["run"].items())
     gate.open()
     life.counts(succeeded=1)
     await eventually(lambda: schedules.idle(client, obj))  # else the third would be skipped, too
