@@ -205,7 +205,9 @@ class Observer:
             return await self._leaving(seen)
         self._backend.check()
         if seen.was_served and not seen.runs_once:
-            seen = replace(seen, schedule=await self._temporal.describe(seen.ref))
+            described = await self._temporal.describe(seen.ref)
+            # An answer may have been long in coming, and tells of what was due by now.
+            seen = replace(seen, schedule=described, now=datetime.now(UTC))
         seen = replace(seen, gone=await self._gone(seen), asked_run=await self._asked_run(seen))
         if new_kill(obj):
             seen = replace(seen, open_runs=await self._open_runs(seen, seen.schedule))
@@ -239,7 +241,7 @@ class Observer:
             counted=LeftOut(skipped=status.counts.skipped, missed=status.counts.missed),
             catch_up=timedelta(seconds=spec.starting_deadline_seconds),
         )
-        target = await self._temporal.wanted(wanted, seen.schedule)
+        target = await self._temporal.wanted(wanted, seen.schedule, seen.now)
         over = (spec.max_runs > 0 and is_spent(target)) or desired.is_over(spec, seen.now)
         return replace(seen, request=request, wanted=wanted, over=over, target=target)
 

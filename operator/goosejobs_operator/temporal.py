@@ -123,10 +123,15 @@ class Temporal(Caller):
         payloads = described.action.start_workflow.input.payloads
         return not isinstance(codec, Codec) or all(map(codec.is_current, payloads))
 
-    async def wanted(self, wanted: WantedSchedule, old: Described | None) -> Schedule:
+    async def wanted(self, wanted: WantedSchedule, old: Described | None, now: datetime) -> Schedule:
         """The whole schedule as it should be, given the one that exists.
 
         An argument that is as wanted keeps its bytes: encrypted again, it would be others.
+
+        Args:
+            wanted: What it is to do.
+            old: The one that exists, if any.
+            now: The time by which the whole look judges what was missed.
 
         Raises:
             TemporalUnavailable: A key is missing here. The schedule may be as wanted, and runs go on.
@@ -141,7 +146,7 @@ class Temporal(Caller):
             argument = list(old.schedule.action.start_workflow.input.payloads)
         else:
             argument = await self._client.data_converter.encode([wanted.request])
-        forgiven = schedule.forgiven(old, wanted.counted, datetime.now(UTC)) if old else 0
+        forgiven = schedule.forgiven(old, wanted.counted, now) if old else 0
         memo = {_FORGIVEN: PayloadConverter.default.to_payload(forgiven)} if forgiven else {}
         return schedule.build(
             wanted,
@@ -161,7 +166,7 @@ class Temporal(Caller):
         request = CreateScheduleRequest(
             namespace=self._client.namespace,
             schedule_id=wanted.id,
-            schedule=await self.wanted(wanted, None),
+            schedule=await self.wanted(wanted, None, datetime.now(UTC)),
             identity=self._client.identity,
             request_id=str(uuid.uuid4()),
             memo=Memo(fields={**self._memo(), _COUNTED: _as_payload(wanted.counted)}),
