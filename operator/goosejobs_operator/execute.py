@@ -113,7 +113,7 @@ class Executor:
         def fold(fresh: Object) -> dict[str, Any] | None:
             nonlocal wrote, told
             told = _is_recorded(fresh, gone)
-            status = closed(fresh, gone, seen)
+            status = closed(fresh, gone, seen, datetime.now(UTC))
             wrote = status is not None
             return status
 
@@ -124,15 +124,22 @@ class Executor:
                 self._recorder.tell(ref, events.closed(news_of(ref, gone, seen.now)))
 
 
-def closed(fresh: Object, gone: GoneRun, seen: Observation) -> dict[str, Any] | None:
-    """The worker's part of the status with the run's record closed; None when the worker did so meanwhile."""
+def closed(fresh: Object, gone: GoneRun, seen: Observation, now: datetime) -> dict[str, Any] | None:
+    """The worker's part of the status with the run's record closed; None when the worker did so meanwhile.
+
+    Args:
+        fresh: The GooseJob as it is.
+        gone: The run.
+        seen: The look that found it gone.
+        now: The time at which this is written, for `nextScheduleTime`: `fresh` may be newer than the look.
+    """
     status = read_status(fresh)
     active = any(run.id == gone.run.id for run in status.active)
     if not active and (gone.announced or has_run(status)):
         return None
     if _is_recorded(fresh, gone):
-        return record.dropped(fresh, gone.run.id, seen.now)
-    return record.recorded(fresh, news_of(seen.ref, gone, seen.now), seen.now)
+        return record.dropped(fresh, gone.run.id, now)
+    return record.recorded(fresh, news_of(seen.ref, gone, seen.now), now)
 
 
 def _is_recorded(fresh: Object, gone: GoneRun) -> bool:
