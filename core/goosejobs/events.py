@@ -155,7 +155,7 @@ def changed(obj: GooseJobObject, wanted: Mapping[str, Any]) -> list[Event]:
 
 def _left_out(before: GooseJobStatus, after: GooseJobStatus) -> Iterator[Event]:
     if after.counts.skipped > before.counts.skipped:
-        yield Event(Told.RUNS_SKIPPED, _SKIPPED)
+        yield Event(Told.RUNS_SKIPPED, _SKIPPED, minor=True)
     missed = after.counts.missed - before.counts.missed
     if missed > 0:
         runs = "A run that was due" if missed == 1 else f"{missed} runs that were due"

@@ -273,6 +273,16 @@ def test_good_news_neither_drown_bad_news_nor_a_start_the_end() -> None:
     assert correlator.judge(REF, events.ended(news(Outcome.FAILED, Reason.GOOSE_FAILED)), NOW)
 
 
+def test_a_night_of_skipped_runs_does_not_drown_what_comes_after_it() -> None:
+    correlator = Correlator()
+    for n in range(2 * BURST):
+        [skipped] = events.changed({"metadata": {}, "status": status(skipped=n)}, status(skipped=n + 1))
+        correlator.judge(REF, skipped, NOW)
+    suspended, goes_on = status(condition("Suspended", "True")), status(condition("Suspended", "False"))
+    [resumed] = events.changed({"metadata": {}, "status": suspended}, goes_on)
+    assert correlator.judge(REF, resumed, NOW)
+
+
 def test_what_is_kept_in_mind_is_bounded() -> None:
     correlator = Correlator()
     first = correlator.judge(REF, SAID, NOW)
