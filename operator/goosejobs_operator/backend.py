@@ -59,6 +59,13 @@ class Backend:
             self._pools[pool] = await self._ask(pool)
         return self._pools[pool]
 
+    async def offers_now(self, pool: str) -> Offers | None:
+        """The same asked anew, for what cannot be undone: a worker may have come since the last round.
+
+        What is known stays: the next round finds the change, and tells all GooseJobs of the pool.
+        """
+        return await self._ask(pool)
+
     def keep_pools(self, used: set[str]) -> None:
         """Forget the pools that no GooseJob names any more."""
         self._pools = {pool: state for pool, state in self._pools.items() if pool in used}

@@ -312,7 +312,8 @@ class Observer:
             schedule = await self._temporal.describe(seen.ref)
             open_runs = await self._open_runs(seen, schedule)
             pool = str(((seen.obj.get("spec") or {}).get("execution") or {}).get("pool", "default"))
-            offers = await self._backend.offers(pool)
+            # Where there seems to be no worker, runs are terminated.
+            offers = await (self._backend.offers_now(pool) if open_runs else self._backend.offers(pool))
         except TemporalUnavailable:
             if not seen.overdue:
                 raise
