@@ -40,7 +40,7 @@ _STOP_SECONDS = 60.0
 _END_SECONDS = 5.0
 _START_SECONDS = 180.0
 """Of an operator or a worker, on a machine that is slow: more than people are asked to wait."""
-_SHARES = 8
+_SHARES = 4
 """Of the ports: a worker of pytest-xdist has one to itself. A port is free for others until it is bound."""
 _share = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _SHARES
 state._PORTS = state._PORTS[_share::_SHARES]

@@ -13,6 +13,8 @@ from goosejobs_local.processes import Child
 _PORTS = range(20_000, 30_000)
 """Below the ports that the kernel gives to outgoing connections, so that a part that is down for a moment
 finds its port free when it comes back."""
+_chosen: set[int] = set()
+"""By this process, for whatever platform: who has one may not have bound it yet, or be down for a moment."""
 
 
 class Recorded(BaseModel):
@@ -94,13 +96,16 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def _free_port(taken: set[int]) -> int:
+    if 2 * len(_chosen) > len(_PORTS):
+        _chosen.clear()
     while True:
         port = random.choice(_PORTS)  # noqa: S311 -- no secret
-        if port in taken:
+        if port in taken or port in _chosen:
             continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
+        _chosen.add(port)
         return port

@@ -34,6 +34,20 @@ def test_ports_are_chosen_once_and_each_is_another() -> None:
     assert {name: one.ports[name] for name in chosen} == chosen
 
 
+def test_two_platforms_of_one_process_share_no_port_though_none_is_bound_yet() -> None:
+    one, other = State(), State()
+    one.ensure_ports(f"part{number}" for number in range(400))
+    other.ensure_ports(f"part{number}" for number in range(400))
+    assert not set(one.ports.values()) & set(other.ports.values())
+
+
+def test_ports_do_not_run_out_where_many_were_chosen() -> None:
+    for _ in range(100):
+        one = State()
+        one.ensure_ports(map(str, range(100)))
+        assert len(set(one.ports.values())) == 100
+
+
 def test_ports_are_none_that_the_kernel_gives_to_outgoing_connections() -> None:
     first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     one = State()
