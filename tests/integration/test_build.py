@@ -204,6 +204,7 @@ def test_sources_that_a_registry_owes_are_asked_for_again(
     with (module / "go.mod").open("a") as file:
         file.write(f"\nrequire {Registry.MODULE} v1.0.0\n")
     (module / "go.sum").write_text(Registry.sums())
+    Registry.asked.clear()
     seen: list[Progress] = []
     with ThreadingHTTPServer(("127.0.0.1", 0), Registry) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()

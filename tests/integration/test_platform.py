@@ -252,11 +252,27 @@ def test_what_an_up_that_was_killed_left_is_taken_over(nothing: Path, tmp_path: 
     assert processes.marked(str(nothing)) == []
 
 
+def test_what_was_started_but_never_written_down_is_replaced(home: Path, running: dict[str, int]) -> None:
+    unwritten = written(home)
+    forgotten = {name: unwritten.parts.pop(name).child for name in ("model", "kube-controller-manager")}
+    with platform.lock(home):
+        state.save(unwritten, home / STATE)
+    answer = goosejobs(home, "up")
+    assert answer.returncode == 0, answer.stderr
+    well(home)
+    assert not any(child.alive for child in forgotten.values())
+    again = pids(home)
+    assert {name for name in PARTS if again[name] != running[name]} == set(forgotten)
+
+
 def test_what_was_started_but_never_written_down_goes_too(nothing: Path) -> None:
     log = nothing / "logs" / "stray.log"
     stray = processes.spawn(["sleep", "60"], env={"PATH": os.environ["PATH"]}, log=log, mark=str(nothing))
+    half = nothing / f"{STATE}.1.part"
+    half.touch()
     assert goosejobs(nothing, "down").stdout.startswith("Stopped 1 process ")
     assert not stray.alive
+    assert not half.exists()
 
 
 def test_a_part_that_cannot_start_is_named_and_the_rest_is_stopped_again(nothing: Path) -> None:

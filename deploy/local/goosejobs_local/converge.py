@@ -152,8 +152,18 @@ def _begin(part: Part, ground: Ground, report: Report) -> _Running:
         if known.digest == digest_of(part):
             return _Running(part, known.child, new=False, ground=ground, since=time.monotonic())
         processes.stop([known.child], part.grace)
+    processes.stop(_strays(part, ground), part.grace)
     report(Progress(part.name, "starting", quick=True))
     return _Running(part, start(part, ground), new=True, ground=ground, since=time.monotonic())
+
+
+def _strays(part: Part, ground: Ground) -> list[Child]:
+    """What somebody had started and not written down before he was killed: it has the part's port."""
+    return [
+        processes.find(process.pid)
+        for process in processes.marked(str(ground.home))
+        if processes.command_line(process) == list(part.argv)
+    ]
 
 
 def _done(one: _Running, report: Report) -> None:

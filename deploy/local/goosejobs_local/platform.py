@@ -35,7 +35,7 @@ _RESOURCE = f"/apis/{names.GROUP}/{names.VERSION}/{names.PLURAL}"
 STATE = "state.json"
 _RUNTIME = (
     "audit-policy.json", "audit.log", "bin", "etcd", "kube-controller-manager.kubeconfig", "kubeconfig",
-    "kubectl", "node", "pki", "pool.yaml", "temporal.db*", "worker", "logs", STATE,
+    "kubectl", "node", "pki", "pool.yaml", "temporal.db*", "worker", "logs", STATE, "*.part",
 )  # fmt: skip
 
 

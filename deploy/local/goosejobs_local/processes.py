@@ -138,6 +138,14 @@ def marked(mark: str) -> list[psutil.Process]:
     return found
 
 
+def command_line(process: psutil.Process) -> list[str]:
+    """How a process was started; empty when it has ended since."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
 def sweep(mark: str, grace: float = 5.0) -> int:
     """Kill whatever still carries the mark; returns how many processes that were."""
     found: set[Child] = set()
