@@ -43,7 +43,7 @@ _START_SECONDS = 180.0
 _SHARES = 4
 """Of the ports: a worker of pytest-xdist has one to itself. A port is free for others until it is bound."""
 _share = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _SHARES
-state._PORTS = state._PORTS[_share::_SHARES]
+state.PORTS = state.PORTS[_share::_SHARES]
 
 live: list["Handle"] = []
 """What tests use now; the ends of their logs go into the report of a test that fails."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from goosejobs_local.processes import Child
 
-_PORTS = range(20_000, 30_000)
+PORTS = range(20_000, 30_000)
 """Below the ports that the kernel gives to outgoing connections, so that a part that is down for a moment
 finds its port free when it comes back."""
 _chosen: set[int] = set()
@@ -96,10 +96,10 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def _free_port(taken: set[int]) -> int:
-    if 2 * len(_chosen) > len(_PORTS):
+    if 2 * len(_chosen) > len(PORTS):
         _chosen.clear()
     while True:
-        port = random.choice(_PORTS)  # noqa: S311 -- no secret
+        port = random.choice(PORTS)  # noqa: S311 -- no secret
         if port in taken or port in _chosen:
             continue
         with socket.socket() as probe:
