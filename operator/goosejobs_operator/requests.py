@@ -35,8 +35,8 @@ from goosejobs_operator.schedule import foreign_pause, paused_by_failures, sched
 SOON_SECONDS = 0.05
 """How soon to go on with a request that is not answered yet."""
 
-FORBID_PATIENCE = timedelta(seconds=2)
-"""After so long a run that did not start was skipped, even where the run before it has ended since."""
+FORBID_PATIENCE = timedelta(seconds=10)
+"""After so long a run that did not start was skipped, even where no run and no count says so."""
 
 PATIENCE = timedelta(seconds=15)
 """After so long a run that Temporal neither started nor keeps waiting will not start."""
@@ -316,7 +316,7 @@ def _unstarted(seen: Observation, run: HandledRun, since: timedelta) -> HandledR
         message = "It starts after the runs before it, as spec.concurrencyPolicy says."
         return run.model_copy(update={"answer": Answer.QUEUED, "message": message})
     forbidden = seen.request is not None and seen.request.concurrency_policy is ConcurrencyPolicy.FORBID
-    if schedule and forbidden and (schedule.running or since >= FORBID_PATIENCE):
+    if schedule and forbidden and (schedule.running or _has_skipped(seen) or since >= FORBID_PATIENCE):
         which = schedule.running[0] if schedule.running else "one that has ended since"
         why = f"A run was active ({which}), and spec.concurrencyPolicy is Forbid: {_ASK_AGAIN} after it."
         return run.model_copy(update={"answer": Answer.SKIPPED, "message": why[:MAX_MESSAGE]})
@@ -324,6 +324,12 @@ def _unstarted(seen: Observation, run: HandledRun, since: timedelta) -> HandledR
         message = f"Temporal took the request, and started no run: {_ASK_AGAIN}."
         return run.model_copy(update={"answer": Answer.REFUSED, "message": message})
     return run
+
+
+def _has_skipped(seen: Observation) -> bool:
+    """Whether Temporal has left out a run since the status was written."""
+    counts = read_status(seen.obj).counts
+    return seen.schedule is not None and seen.schedule.counted.skipped > counts.skipped
 
 
 def _free_second(seen: Observation, before: HandledRun | None) -> datetime | None:

@@ -40,7 +40,7 @@ async def runs(client: Client, obj: Object) -> list[str]:
 async def test_a_run_that_is_asked_for_starts_at_once_even_while_it_is_suspended(
     kubectl: Kubectl, eventually: Eventually, namespace: str, client: Client
 ) -> None:
-    # With Forbid, Skipped is said of a run that Temporal takes two seconds to start.
+    # With Forbid, Skipped is said of a run that Temporal takes ten seconds to start.
     apply(kubectl, namespace, goosejob("a", suspend=True, concurrencyPolicy="Allow", **YEARLY))
     await ready(kubectl, eventually, namespace, "a")
     ask(kubectl, namespace, "a", RUN, "first")
@@ -89,7 +89,7 @@ async def test_a_second_run_is_dealt_with_as_the_concurrency_policy_says(
     word: str,
     started: int,
 ) -> None:
-    # With Forbid, Skipped is said of a run that Temporal takes two seconds to start: so not of the first one.
+    # With Forbid, Skipped is said of a run that Temporal takes ten seconds to start: so not of the first one.
     apply(kubectl, namespace, goosejob("a", concurrencyPolicy="Queue", **YEARLY, **NOBODY))
     await ready(kubectl, eventually, namespace, "a")
     ask(kubectl, namespace, "a", RUN, "1")

@@ -19,7 +19,7 @@ from goosejobs_operator.known import mark_of
 from goosejobs_operator.observe import Observation
 from goosejobs_operator.plan import CancelRun, LookAgain, TriggerRun, UpdateSchedule, plan
 from goosejobs_operator.requests import is_pending
-from goosejobs_operator.schedule import OVERLAP
+from goosejobs_operator.schedule import OVERLAP, LeftOut
 from goosejobs_operator.status import derive, derive_failing
 from goosejobs_operator.temporal import RunState
 from support.observations import NOW, described, goosejob, request, schedule, seen, wanted
@@ -97,11 +97,14 @@ def test_a_run_that_is_there_is_not_asked_for_again(state: RunState, triggered: 
     [
         ("Forbid", {"running": ("other",)}, 0, "Skipped"),
         ("Forbid", {}, 0, "Noted"),
-        ("Forbid", {}, 3, "Skipped"),
+        ("Forbid", {"counted": LeftOut(skipped=1, missed=0)}, 0, "Skipped"),
+        ("Forbid", {}, 9, "Noted"),
+        ("Forbid", {}, 10, "Skipped"),
         ("Forbid", {"buffered": 1}, 3, "Queued"),
         ("Queue", {"buffered": 1, "running": ("other",)}, 0, "Queued"),
         ("Replace", {"buffered": 1, "running": ("other",)}, 0, "Queued"),
         ("Allow", {"running": ("other",)}, 3, "Noted"),
+        ("Allow", {"counted": LeftOut(skipped=1, missed=0)}, 3, "Noted"),
         ("Allow", {"running": ("other",)}, 20, "Refused"),
     ],
 )
