@@ -39,6 +39,13 @@ def test_the_go_module_names_the_package_as_its_tool(binary: Binary) -> None:
     assert re.search(rf"^(tool )?\s*{re.escape(binary.go.package)}$", module_file(binary), re.MULTILINE)
 
 
+def test_the_development_server_is_built_with_a_store_that_survives_requests_that_are_given_up() -> None:
+    """Not with the driver that it asks for: see the remark in its go.mod."""
+    found = re.search(r"modernc.org/sqlite v(\d+)\.(\d+)", module_file(CATALOG["temporal"]))
+    assert found
+    assert (int(found[1]), int(found[2])) >= (1, 44)
+
+
 @pytest.mark.parametrize("binary", CATALOG.values(), ids=lambda binary: binary.name)
 def test_a_program_on_path_may_differ_from_the_catalog_in_its_patch_version_only(binary: Binary) -> None:
     assert binary.accept == binary.version.rpartition(".")[0] + "."
