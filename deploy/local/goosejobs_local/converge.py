@@ -92,7 +92,7 @@ def start(part: Part, ground: Ground) -> Child:
     Raises:
         PartFailed: Its program cannot be started.
     """
-    env = {**_inherited(part), **part.env}
+    env = {**_inherited(part), **part.env, processes.PART: part.name}
     # What servers write is for nobody else; a worker sees itself to what it shares with goose's user.
     umask = -1 if part.inherit else part.umask
     try:
@@ -162,7 +162,7 @@ def _strays(part: Part, ground: Ground) -> list[Child]:
     return [
         processes.find(process.pid)
         for process in processes.marked(str(ground.home))
-        if processes.command_line(process) == list(part.argv)
+        if processes.is_part(process, part.name, part.argv)
     ]
 
 

@@ -3,7 +3,8 @@
 A process id alone is no identity, since ids are used again. A `Child` therefore also holds the boot and the
 clock tick in which the process started, as the kernel tells them (`/proc/<pid>/stat`, field 22); the wall
 clock, which may step, is not asked. Every process also carries MARK in its environment, and so does whatever
-it starts: one that was started but never written down, because we were killed in between, is found by it.
+it starts: one that was started but never written down, because we were killed in between, is found by it;
+by PART, also what it was started as.
 """
 
 import contextlib
@@ -19,6 +20,9 @@ import psutil
 
 MARK = "GOOSEJOBS_PLATFORM"
 """Environment variable of all our processes; its value is the data directory they belong to."""
+
+PART = "GOOSEJOBS_PART"
+"""Environment variable of all our processes; its value is the part they are, or were started by."""
 
 _POLL_SECONDS = 0.02
 
@@ -138,12 +142,12 @@ def marked(mark: str) -> list[psutil.Process]:
     return found
 
 
-def command_line(process: psutil.Process) -> list[str]:
-    """How a process was started; empty when it has ended since."""
+def is_part(process: psutil.Process, name: str, argv: Sequence[str]) -> bool:
+    """Whether a process is a part itself, not what that has started; False when it has ended since."""
     try:
-        return process.cmdline()
+        return process.environ().get(PART) == name and process.cmdline() == list(argv)
     except psutil.Error:
-        return []
+        return False
 
 
 def sweep(mark: str, grace: float = 5.0) -> int:

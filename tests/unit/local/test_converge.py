@@ -40,6 +40,20 @@ def test_what_has_died_is_started_again(ground: Ground) -> None:
     assert ground.state.parts["sleeper"].pid == pid
 
 
+def test_what_was_started_and_not_written_down_is_replaced(ground: Ground) -> None:
+    stray = converge.start(SLEEP, Ground(ground.home, State(), save=lambda: None))
+    (pid,) = run(ground, SLEEP)
+    assert not stray.alive
+    assert ground.state.parts["sleeper"].pid == pid
+
+
+def test_another_part_with_the_same_command_is_no_stray(ground: Ground) -> None:
+    """Tests start workers of their own beside the one that they share."""
+    other = converge.start(replace(SLEEP, name="other"), Ground(ground.home, State(), save=lambda: None))
+    run(ground, SLEEP)
+    assert other.alive
+
+
 @pytest.mark.parametrize("change", [{"argv": ("sleep", "61")}, {"env": {"A": "1"}}])
 def test_what_should_run_otherwise_is_replaced(ground: Ground, change: dict[str, object]) -> None:
     run(ground, SLEEP)
