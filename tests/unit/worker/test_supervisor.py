@@ -5,8 +5,7 @@ import os
 import signal
 import sys
 import textwrap
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from goosejobs_worker.executors.local.process import Cause, Report, Start, SupervisedProcess
 from goosejobs_worker.executors.local.supervisor import boot_time
+from support.waiting import eventually
 
 FAR = 1_000.0
 ESCAPE = """
@@ -59,13 +59,6 @@ async def supervised(start: Start) -> AsyncIterator[SupervisedProcess]:
         yield process
     finally:
         await process.close()
-
-
-async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "the condition did not come true"
-        await asyncio.sleep(0.01)
 
 
 def alive(pid: int) -> bool:
@@ -134,7 +127,7 @@ async def test_stop_ends_a_double_fork_that_ignores_sigterm(tmp_path: Path) -> N
     ledger = tmp_path / "ledger"
     program = python(ESCAPE.format(ledger=str(ledger), then="time.sleep(600)"))
     async with supervised(start_of(program, tmp_path)) as process:
-        await until(lambda: len(pids(ledger)) == 1)
+        await eventually(lambda: len(pids(ledger)) == 1, timeout=10)
         process.stop(0.1)
         report = await process.ended()
     assert report.cause is Cause.STOPPED
@@ -241,22 +234,22 @@ async def test_when_the_worker_is_killed_everything_dies_at_once(tmp_path: Path)
         asyncio.run(main())
     """
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", textwrap.dedent(worker))
-    await until(lambda: len(pids(ledger)) == 1)
+    await eventually(lambda: len(pids(ledger)) == 1, timeout=10)
     (escaped,) = pids(ledger)
     os.kill(process.pid, signal.SIGKILL)
     await process.wait()
-    await until(lambda: not alive(escaped), seconds=5)
+    await eventually(lambda: not alive(escaped), timeout=5)
 
 
 async def test_a_supervisor_that_is_killed_takes_the_program_with_it(tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
     start = start_of(["/bin/sh", "-c", f"echo $$ > {ledger}; exec sleep 600"], tmp_path)
     async with supervised(start) as process:
-        await until(lambda: len(pids(ledger)) == 1)
+        await eventually(lambda: len(pids(ledger)) == 1, timeout=10)
         os.kill(process.pid, signal.SIGKILL)
         assert (await process.ended()).cause is Cause.SUPERVISOR_LOST
     (goose,) = pids(ledger)
-    await until(lambda: not alive(goose), seconds=5)
+    await eventually(lambda: not alive(goose), timeout=5)
 
 
 async def test_the_program_may_not_gain_rights_nor_look_into_the_supervisor(tmp_path: Path) -> None:
